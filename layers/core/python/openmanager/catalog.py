@@ -1,0 +1,184 @@
+"""The metric catalogue: the one place that names every metric, its unit, its precision and its suppliers.
+
+Two tables. `METRICS` are what people and models see. `PARTS` are what senders can deliver and frames store: a
+metric itself (a gauge), a cumulative counter whose rate is the metric (`network_receive_bytes_total`), or a raw
+ingredient from which `telemetry.fold` computes the metric (`cpu_idle_total`, one a core).
+A *series* is a part of one instance: `cpu_idle_total/0`, `disk_reads_total/sda`, or just `load_1m`.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+Kind = Literal["gauge", "counter"]
+Fold = Literal["sum", "max", "mean"]
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric of the catalogue.
+
+    `decimals` is the precision at which values are kept: what is stored is exact at this many decimals.
+    `high` is the upper end of the natural range (100 for shares), None where there is none.
+    `rate` says that the metric is a speed, so that it may also arrive as the counter `<key>_total`.
+    `fold` says how instances (cores, devices, mount points) become one value.
+    `smd` is the column of the Server Machine Dataset on which the models learnt it.
+    """
+
+    key: str
+    unit: str
+    description: str
+    decimals: int
+    high: float | None = None
+    rate: bool = False
+    fold: Fold = "sum"
+    smd: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSeries:
+    """A node_exporter series that supplies a part: `value * scale`, one instance for each value of `instance`."""
+
+    name: str
+    instance: str | None = None
+    where: dict[str, str] = field(default_factory=dict)
+    scale: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What a frame can hold: a gauge or a cumulative counter, kept exactly to `decimals` decimals."""
+
+    key: str
+    kind: Kind
+    decimals: int
+    node: NodeSeries | None = None
+
+
+# The order of the first twenty is the input order of the anomaly model.
+METRICS: tuple[Metric, ...] = (
+    Metric("cpu_utilization", "%", "Share of time the processors were busy", 1, 100, smd="cpu_r"),
+    Metric("load_1m", "", "Load average over one minute", 2, smd="load_1"),
+    Metric("load_5m", "", "Load average over five minutes", 2, smd="load_5"),
+    Metric("load_15m", "", "Load average over fifteen minutes", 2, smd="load_15"),
+    Metric("memory_used", "%", "Memory that is not free, buffers and cache included", 1, 100, smd="mem_u"),
+    Metric("memory_used_effective", "%", "Memory used without buffers and cache", 1, 100, smd="mem_u_e"),
+    Metric("disk_queue", "", "Mean number of requests waiting or in service", 2, rate=True, smd="disk_q"),
+    Metric("disk_reads", "1/s", "Completed reads", 1, rate=True, smd="disk_r"),
+    Metric("disk_read_bytes", "B/s", "Bytes read", 0, rate=True, smd="disk_rb"),
+    Metric("disk_service_time", "ms", "Busy time per completed request", 2, smd="disk_svc"),
+    Metric("disk_busy", "%", "Share of time the busiest disk had work", 1, 100, rate=True, fold="max",
+           smd="disk_u"),
+    Metric("disk_writes", "1/s", "Completed writes", 1, rate=True, smd="disk_w"),
+    Metric("disk_wait", "ms", "Time per request from arrival to completion", 2, smd="disk_wa"),
+    Metric("disk_write_bytes", "B/s", "Bytes written", 0, rate=True, smd="disk_wb"),
+    Metric("network_receive_bytes", "B/s", "Bytes received", 0, rate=True, smd="eth1_fi"),
+    Metric("network_transmit_bytes", "B/s", "Bytes sent", 0, rate=True, smd="eth1_fo"),
+    Metric("network_receive_packets", "1/s", "Packets received", 1, rate=True, smd="eth1_pi"),
+    Metric("network_transmit_packets", "1/s", "Packets sent", 1, rate=True, smd="eth1_po"),
+    Metric("tcp_time_wait", "", "TCP sockets in TIME_WAIT", 0, smd="tcp_tw"),
+    Metric("tcp_established", "", "Established TCP connections", 0, smd="curr_estab"),
+    Metric("filesystem_utilization", "%", "Used share of the fullest filesystem", 1, 100, fold="max"),
+    Metric("swap_utilization", "%", "Used share of swap", 1, 100),
+    Metric("network_errors", "1/s", "Receive and transmit errors", 2, rate=True),
+    Metric("processes", "", "Number of processes", 0),
+    Metric("uptime", "s", "Time since boot", 0),
+    Metric("response_time", "ms", "Answer time of a probe", 1),
+)
+MODEL_METRICS: tuple[str, ...] = tuple(m.key for m in METRICS if m.smd)
+METRIC_KEYS: tuple[str, ...] = tuple(m.key for m in METRICS)
+METRIC: dict[str, Metric] = {m.key: m for m in METRICS}
+COLUMN: dict[str, int] = {key: i for i, key in enumerate(METRIC_KEYS)}
+
+_NODE_GAUGES = {
+    "load_1m": "node_load1",
+    "load_5m": "node_load5",
+    "load_15m": "node_load15",
+    "tcp_time_wait": "node_sockstat_TCP_tw",
+    "tcp_established": "node_netstat_Tcp_CurrEstab",
+    "processes": "node_processes_pids",
+}
+# Rate metrics as counters: (node_exporter series, scale). Busy time in seconds becomes percent-seconds.
+_NODE_COUNTERS = {
+    "disk_queue": ("node_disk_io_time_weighted_seconds_total", 1.0),
+    "disk_reads": ("node_disk_reads_completed_total", 1.0),
+    "disk_read_bytes": ("node_disk_read_bytes_total", 1.0),
+    "disk_busy": ("node_disk_io_time_seconds_total", 100.0),
+    "disk_writes": ("node_disk_writes_completed_total", 1.0),
+    "disk_write_bytes": ("node_disk_written_bytes_total", 1.0),
+    "network_receive_bytes": ("node_network_receive_bytes_total", 1.0),
+    "network_transmit_bytes": ("node_network_transmit_bytes_total", 1.0),
+    "network_receive_packets": ("node_network_receive_packets_total", 1.0),
+    "network_transmit_packets": ("node_network_transmit_packets_total", 1.0),
+}
+# Counters are kept a little finer than their rates: scrapes a few seconds apart must not lose the rate in rounding.
+_COUNTER_DECIMALS = {"disk_queue": 3, "disk_busy": 1}
+
+
+def _parts() -> tuple[Part, ...]:
+    parts = []
+    for m in METRICS:
+        node = NodeSeries(_NODE_GAUGES[m.key]) if m.key in _NODE_GAUGES else None
+        parts.append(Part(m.key, "gauge", m.decimals, node))
+        if m.rate:
+            raw = _NODE_COUNTERS.get(m.key)
+            counter = NodeSeries(raw[0], "device", scale=raw[1]) if raw else None
+            parts.append(Part(f"{m.key}_total", "counter", _COUNTER_DECIMALS.get(m.key, 0), counter))
+    return (
+        *parts,
+        Part("cpu_idle_total", "counter", 2, NodeSeries("node_cpu_seconds_total", "cpu", {"mode": "idle"})),
+        Part("cpu_iowait_total", "counter", 2, NodeSeries("node_cpu_seconds_total", "cpu", {"mode": "iowait"})),
+        Part("memory_total_bytes", "gauge", 0, NodeSeries("node_memory_MemTotal_bytes")),
+        Part("memory_free_bytes", "gauge", 0, NodeSeries("node_memory_MemFree_bytes")),
+        Part("memory_available_bytes", "gauge", 0, NodeSeries("node_memory_MemAvailable_bytes")),
+        Part("swap_total_bytes", "gauge", 0, NodeSeries("node_memory_SwapTotal_bytes")),
+        Part("swap_free_bytes", "gauge", 0, NodeSeries("node_memory_SwapFree_bytes")),
+        Part("disk_read_time_total", "counter", 0,
+             NodeSeries("node_disk_read_time_seconds_total", "device", scale=1000.0)),
+        Part("disk_write_time_total", "counter", 0,
+             NodeSeries("node_disk_write_time_seconds_total", "device", scale=1000.0)),
+        Part("filesystem_size_bytes", "gauge", 0, NodeSeries("node_filesystem_size_bytes", "mountpoint")),
+        Part("filesystem_free_bytes", "gauge", 0, NodeSeries("node_filesystem_free_bytes", "mountpoint")),
+        Part("filesystem_available_bytes", "gauge", 0, NodeSeries("node_filesystem_avail_bytes", "mountpoint")),
+        Part("network_receive_errors_total", "counter", 0,
+             NodeSeries("node_network_receive_errs_total", "device")),
+        Part("network_transmit_errors_total", "counter", 0,
+             NodeSeries("node_network_transmit_errs_total", "device")),
+        Part("boot_time", "gauge", 0, NodeSeries("node_boot_time_seconds")),
+    )
+
+
+PARTS: dict[str, Part] = {p.key: p for p in _parts()}
+
+
+def part_of(series: str) -> Part:
+    """The part that a series name (`part` or `part/instance`) belongs to. Raises KeyError for an unknown one."""
+    return PARTS[series.partition("/")[0]]
+
+
+# The five inputs of the failure model, each the mean of these metrics.
+FAILURE_INPUTS: dict[str, tuple[str, ...]] = {
+    "cpu": ("cpu_utilization",),
+    "memory": ("memory_used",),
+    "disk": ("disk_busy",),
+    "network": ("network_receive_bytes", "network_transmit_bytes"),
+    "load": ("load_5m",),
+}
+# What the round forecasts: the metrics with a limit that people run into, and the load.
+FORECAST_METRICS: tuple[str, ...] = (
+    "cpu_utilization", "memory_used_effective", "filesystem_utilization", "swap_utilization", "load_5m",
+)
+
+# Instances that would count the same bytes twice or measure nothing real; matched against their beginning.
+IGNORED_DEVICES: dict[str, tuple[str, ...]] = {
+    "disk": ("loop", "ram", "zram", "dm-", "md", "sr"),
+    "network": ("lo", "veth", "docker", "br-", "virbr", "cni", "flannel", "tun", "tap"),
+}
+IGNORED_FILESYSTEMS = frozenset({
+    "autofs", "binfmt_misc", "bpf", "cgroup", "cgroup2", "configfs", "debugfs", "devpts", "devtmpfs", "fuse.lxcfs",
+    "fusectl", "hugetlbfs", "iso9660", "mqueue", "nsfs", "proc", "procfs", "pstore", "ramfs", "rpc_pipefs",
+    "securityfs", "selinuxfs", "squashfs", "sysfs", "tmpfs", "tracefs",
+})
+
+ROLES = ("web", "api", "database", "cache", "storage", "k8s-control", "k8s-worker", "load-balancer", "backup")
+ENVIRONMENTS = ("on-premise", "aws", "gcp", "azure", "kubernetes")
+STATUSES = ("healthy", "warning", "critical", "offline", "maintenance", "unknown")

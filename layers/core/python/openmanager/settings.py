@@ -1,0 +1,75 @@
+"""Settings from the environment, read and checked once, at first use. Every error names the variable."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from openmanager.errors import InvalidSettings
+
+MIN_SECRET_LENGTH = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything a function may be told from outside."""
+
+    stage: str
+    api_key: str
+    redis_url: str
+    redis_token: str
+    database_url: str
+    models_dir: Path
+    shards: int
+    grace_s: int
+    push_interval_s: int
+    stream_window_s: float
+    store_timeout_s: float
+
+
+def _models_dir() -> Path:
+    """`models/` of the checkout, or /opt/models where the inference layer puts it."""
+    for parent in Path(__file__).resolve().parents:
+        if (parent / "models" / "manifest.json").is_file():
+            return parent / "models"
+    return Path("/opt/models")
+
+
+def read_settings(env: Mapping[str, str]) -> Settings:
+    """Settings from a mapping of variables. Raises InvalidSettings naming the first unusable one."""
+
+    def number(name: str, default: float, low: float, high: float) -> float:
+        raw = env.get(name, "")
+        try:
+            value = float(raw) if raw else default
+        except ValueError:
+            raise InvalidSettings(f"{name}: {raw!r} is not a number") from None
+        if not low <= value <= high:
+            raise InvalidSettings(f"{name}: {raw} is outside {low:g} to {high:g}")
+        return value
+
+    stage = env.get("OPENMANAGER_STAGE", "prod")
+    api_key = env.get("OPENMANAGER_API_KEY", "")
+    if stage != "local" and len(api_key) < MIN_SECRET_LENGTH:
+        raise InvalidSettings(f"OPENMANAGER_API_KEY: needs at least {MIN_SECRET_LENGTH} characters")
+    return Settings(
+        stage=stage,
+        api_key=api_key,
+        redis_url=env.get("UPSTASH_REDIS_REST_URL", ""),
+        redis_token=env.get("UPSTASH_REDIS_REST_TOKEN", ""),
+        database_url=env.get("DATABASE_URL", ""),
+        models_dir=Path(env["OPENMANAGER_MODELS"]) if env.get("OPENMANAGER_MODELS") else _models_dir(),
+        shards=int(number("OPENMANAGER_SHARDS", 1, 1, 4096)),
+        # A minute is judged this long after its end; it must cover one push interval and the way here.
+        grace_s=int(number("OPENMANAGER_GRACE_S", 75, 0, 600)),
+        push_interval_s=int(number("OPENMANAGER_PUSH_INTERVAL_S", 60, 1, 3600)),
+        stream_window_s=number("OPENMANAGER_STREAM_WINDOW_S", 25, 0, 900),
+        store_timeout_s=number("OPENMANAGER_STORE_TIMEOUT_S", 3, 0.05, 60),
+    )
+
+
+@lru_cache(maxsize=1)
+def settings() -> Settings:
+    """This process's settings, read at the first call and kept."""
+    return read_settings(os.environ)
