@@ -1,1 +1,1 @@
-"""Senders' formats turned into pushes. Imports telemetry and the ground floor; each module brings its own decoder."""
+"""Senders' formats turned into pushes. Each brings its own decoder; imports telemetry and what is below."""
