@@ -1,8 +1,8 @@
 """The metric catalogue: the one place that names every metric, its unit, its precision and its suppliers.
 
-Two tables. `METRICS` are what people and models see. `PARTS` are what senders can deliver and frames store: a
-metric itself (a gauge), a cumulative counter whose rate is the metric (`network_receive_bytes_total`), or a raw
-ingredient from which `telemetry.fold` computes the metric (`cpu_idle_total`, one a core).
+Two tables. `METRICS` are what people and models see. `PARTS` are what senders can deliver and frames store:
+a metric itself (a gauge), a cumulative counter whose rate is the metric (`network_receive_bytes_total`), or a
+raw ingredient from which `telemetry.fold` computes the metric (`cpu_idle_total`, one a core).
 A *series* is a part of one instance: `cpu_idle_total/0`, `disk_reads_total/sda`, or just `load_1m`.
 """
 
@@ -36,7 +36,7 @@ class Metric:
 
 @dataclass(frozen=True, slots=True)
 class NodeSeries:
-    """A node_exporter series that supplies a part: `value * scale`, one instance for each value of `instance`."""
+    """A node_exporter series that supplies a part: `value * scale`, an instance for each value of `instance`."""
 
     name: str
     instance: str | None = None
@@ -56,20 +56,23 @@ class Part:
 
 # The order of the first twenty is the input order of the anomaly model.
 METRICS: tuple[Metric, ...] = (
-    Metric("cpu_utilization", "%", "Share of time the processors were busy", 1, 100, smd="cpu_r"),
-    Metric("load_1m", "", "Load average over one minute", 2, smd="load_1"),
-    Metric("load_5m", "", "Load average over five minutes", 2, smd="load_5"),
-    Metric("load_15m", "", "Load average over fifteen minutes", 2, smd="load_15"),
-    Metric("memory_used", "%", "Memory that is not free, buffers and cache included", 1, 100, smd="mem_u"),
-    Metric("memory_used_effective", "%", "Memory used without buffers and cache", 1, 100, smd="mem_u_e"),
+    Metric("cpu_utilization", "%", "Share of time the processors were busy", 1, 100, fold="mean",
+           smd="cpu_r"),
+    Metric("load_1m", "", "Load average over one minute", 2, fold="mean", smd="load_1"),
+    Metric("load_5m", "", "Load average over five minutes", 2, fold="mean", smd="load_5"),
+    Metric("load_15m", "", "Load average over fifteen minutes", 2, fold="mean", smd="load_15"),
+    Metric("memory_used", "%", "Memory that is not free, buffers and cache included", 1, 100, fold="mean",
+           smd="mem_u"),
+    Metric("memory_used_effective", "%", "Memory used without buffers and cache", 1, 100, fold="mean",
+           smd="mem_u_e"),
     Metric("disk_queue", "", "Mean number of requests waiting or in service", 2, rate=True, smd="disk_q"),
     Metric("disk_reads", "1/s", "Completed reads", 1, rate=True, smd="disk_r"),
     Metric("disk_read_bytes", "B/s", "Bytes read", 0, rate=True, smd="disk_rb"),
-    Metric("disk_service_time", "ms", "Busy time per completed request", 2, smd="disk_svc"),
+    Metric("disk_service_time", "ms", "Busy time per completed request", 2, fold="mean", smd="disk_svc"),
     Metric("disk_busy", "%", "Share of time the busiest disk had work", 1, 100, rate=True, fold="max",
            smd="disk_u"),
     Metric("disk_writes", "1/s", "Completed writes", 1, rate=True, smd="disk_w"),
-    Metric("disk_wait", "ms", "Time per request from arrival to completion", 2, smd="disk_wa"),
+    Metric("disk_wait", "ms", "Time per request from arrival to completion", 2, fold="mean", smd="disk_wa"),
     Metric("disk_write_bytes", "B/s", "Bytes written", 0, rate=True, smd="disk_wb"),
     Metric("network_receive_bytes", "B/s", "Bytes received", 0, rate=True, smd="eth1_fi"),
     Metric("network_transmit_bytes", "B/s", "Bytes sent", 0, rate=True, smd="eth1_fo"),
@@ -78,11 +81,11 @@ METRICS: tuple[Metric, ...] = (
     Metric("tcp_time_wait", "", "TCP sockets in TIME_WAIT", 0, smd="tcp_tw"),
     Metric("tcp_established", "", "Established TCP connections", 0, smd="curr_estab"),
     Metric("filesystem_utilization", "%", "Used share of the fullest filesystem", 1, 100, fold="max"),
-    Metric("swap_utilization", "%", "Used share of swap", 1, 100),
+    Metric("swap_utilization", "%", "Used share of swap", 1, 100, fold="mean"),
     Metric("network_errors", "1/s", "Receive and transmit errors", 2, rate=True),
     Metric("processes", "", "Number of processes", 0),
-    Metric("uptime", "s", "Time since boot", 0),
-    Metric("response_time", "ms", "Answer time of a probe", 1),
+    Metric("uptime", "s", "Time since boot", 0, fold="mean"),
+    Metric("response_time", "ms", "Answer time of a probe", 1, fold="mean"),
 )
 MODEL_METRICS: tuple[str, ...] = tuple(m.key for m in METRICS if m.smd)
 METRIC_KEYS: tuple[str, ...] = tuple(m.key for m in METRICS)
@@ -110,7 +113,7 @@ _NODE_COUNTERS = {
     "network_receive_packets": ("node_network_receive_packets_total", 1.0),
     "network_transmit_packets": ("node_network_transmit_packets_total", 1.0),
 }
-# Counters are kept a little finer than their rates: scrapes a few seconds apart must not lose the rate in rounding.
+# Counters are kept a little finer than their rates: scrapes seconds apart must not lose the rate in rounding.
 _COUNTER_DECIMALS = {"disk_queue": 3, "disk_busy": 1}
 
 
@@ -126,7 +129,8 @@ def _parts() -> tuple[Part, ...]:
     return (
         *parts,
         Part("cpu_idle_total", "counter", 2, NodeSeries("node_cpu_seconds_total", "cpu", {"mode": "idle"})),
-        Part("cpu_iowait_total", "counter", 2, NodeSeries("node_cpu_seconds_total", "cpu", {"mode": "iowait"})),
+        Part("cpu_iowait_total", "counter", 2,
+             NodeSeries("node_cpu_seconds_total", "cpu", {"mode": "iowait"})),
         Part("memory_total_bytes", "gauge", 0, NodeSeries("node_memory_MemTotal_bytes")),
         Part("memory_free_bytes", "gauge", 0, NodeSeries("node_memory_MemFree_bytes")),
         Part("memory_available_bytes", "gauge", 0, NodeSeries("node_memory_MemAvailable_bytes")),
@@ -138,7 +142,8 @@ def _parts() -> tuple[Part, ...]:
              NodeSeries("node_disk_write_time_seconds_total", "device", scale=1000.0)),
         Part("filesystem_size_bytes", "gauge", 0, NodeSeries("node_filesystem_size_bytes", "mountpoint")),
         Part("filesystem_free_bytes", "gauge", 0, NodeSeries("node_filesystem_free_bytes", "mountpoint")),
-        Part("filesystem_available_bytes", "gauge", 0, NodeSeries("node_filesystem_avail_bytes", "mountpoint")),
+        Part("filesystem_available_bytes", "gauge", 0,
+             NodeSeries("node_filesystem_avail_bytes", "mountpoint")),
         Part("network_receive_errors_total", "counter", 0,
              NodeSeries("node_network_receive_errs_total", "device")),
         Part("network_transmit_errors_total", "counter", 0,
@@ -151,7 +156,7 @@ PARTS: dict[str, Part] = {p.key: p for p in _parts()}
 
 
 def part_of(series: str) -> Part:
-    """The part that a series name (`part` or `part/instance`) belongs to. Raises KeyError for an unknown one."""
+    """The part that a series name (`part` or `part/instance`) belongs to. KeyError for an unknown one."""
     return PARTS[series.partition("/")[0]]
 
 
@@ -171,12 +176,15 @@ FORECAST_METRICS: tuple[str, ...] = (
 # Instances that would count the same bytes twice or measure nothing real; matched against their beginning.
 IGNORED_DEVICES: dict[str, tuple[str, ...]] = {
     "disk": ("loop", "ram", "zram", "dm-", "md", "sr"),
-    "network": ("lo", "veth", "docker", "br-", "virbr", "cni", "flannel", "tun", "tap"),
+    "network": (
+        "lo", "veth", "docker", "br-", "virbr", "cni", "cali", "flannel", "tun", "tap", "utun", "wg", "ifb",
+        "dummy", "bond", "team",
+    ),
 }
 IGNORED_FILESYSTEMS = frozenset({
-    "autofs", "binfmt_misc", "bpf", "cgroup", "cgroup2", "configfs", "debugfs", "devpts", "devtmpfs", "fuse.lxcfs",
-    "fusectl", "hugetlbfs", "iso9660", "mqueue", "nsfs", "proc", "procfs", "pstore", "ramfs", "rpc_pipefs",
-    "securityfs", "selinuxfs", "squashfs", "sysfs", "tmpfs", "tracefs",
+    "autofs", "binfmt_misc", "bpf", "cgroup", "cgroup2", "configfs", "debugfs", "devpts", "devtmpfs",
+    "erofs", "fuse.lxcfs", "fusectl", "hugetlbfs", "iso9660", "mqueue", "nsfs", "proc", "procfs",
+    "pstore", "ramfs", "rpc_pipefs", "securityfs", "selinuxfs", "squashfs", "sysfs", "tmpfs", "tracefs",
 })
 
 ROLES = ("web", "api", "database", "cache", "storage", "k8s-control", "k8s-worker", "load-balancer", "backup")
