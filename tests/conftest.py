@@ -1,0 +1,109 @@
+"""Real stores for every test that asks: started once a session, emptied before each test."""
+
+import importlib
+import secrets
+from collections.abc import Callable, Iterator
+
+import psycopg
+import pytest
+from openmanager.settings import settings
+from psycopg import sql
+
+from infra.local.postgres import Postgres
+from infra.local.process import free_port
+from infra.local.stack import Upstash
+from infra.migrations.apply import apply
+
+API_KEY = "test-api-key-0123456789abcdef"
+
+TABLES = """
+    select relname from pg_class
+    where relnamespace = 'public'::regnamespace and relkind in ('r', 'p') and not relispartition
+      and relname <> 'schema_migrations'
+"""
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    """The Postgres server, migrated. `stop()`, `kill()` and `start()` make it go away and come back."""
+    server = Postgres(tmp_path_factory.mktemp("pg"), secrets.token_urlsafe(24), free_port(), durable=False)
+    server.start()
+    try:
+        apply(server.url)
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def postgres_url(postgres: Postgres) -> str:
+    """The address of the migrated database."""
+    return postgres.url
+
+
+@pytest.fixture
+def empty_database(postgres: Postgres) -> Iterator[str]:
+    """The address of a database of its own without any table."""
+    name = sql.Identifier(f"t_{secrets.token_hex(6)}")
+    with psycopg.connect(postgres.url, autocommit=True) as connection:
+        connection.execute(sql.SQL("create database {}").format(name))
+        yield postgres.url.rpartition("/")[0] + "/" + name.as_string().strip('"')
+        connection.execute(sql.SQL("drop database {} with (force)").format(name))
+
+
+@pytest.fixture(scope="session")
+def upstash(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Upstash]:
+    """Valkey behind the Upstash REST front: `url`, `token`, `stats()`, `restart()`, `away()`, `command()`."""
+    server = Upstash(tmp_path_factory.mktemp("redis"))
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def empty_redis(upstash: Upstash) -> Upstash:
+    """The same, without a key and with its counters at nought."""
+    upstash.command("FLUSHALL")
+    upstash.reset_stats()
+    return upstash
+
+
+@pytest.fixture
+def empty_tables(postgres: Postgres) -> str:
+    """The address of the migrated database, without a row."""
+    with psycopg.connect(postgres.url) as connection:
+        tables = [sql.Identifier(name) for (name,) in connection.execute(TABLES)]
+        if tables:
+            connection.execute(
+                sql.SQL("truncate {} restart identity cascade").format(sql.SQL(", ").join(tables))
+            )
+    return postgres.url
+
+
+def _forget_getters() -> None:
+    """Cached settings and clients would outlive the environment they were made from."""
+    settings.cache_clear()
+    reset: Callable[[], None] | None = getattr(importlib.import_module("openmanager.stores"), "reset", None)
+    if reset is not None:
+        reset()
+
+
+@pytest.fixture
+def stores_env(
+    monkeypatch: pytest.MonkeyPatch, empty_redis: Upstash, empty_tables: str
+) -> Iterator[dict[str, str]]:
+    """The environment of a function whose stores are both there and empty."""
+    env = {
+        "OPENMANAGER_STAGE": "local",
+        "OPENMANAGER_API_KEY": API_KEY,
+        "UPSTASH_REDIS_REST_URL": empty_redis.url,
+        "UPSTASH_REDIS_REST_TOKEN": empty_redis.token,
+        "DATABASE_URL": empty_tables,
+    }
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    _forget_getters()
+    yield env
+    _forget_getters()
