@@ -36,7 +36,7 @@ class Metric:
 
 @dataclass(frozen=True, slots=True)
 class NodeSeries:
-    """A node_exporter series that supplies a part: `value * scale`, an instance for each value of `instance`."""
+    """A node_exporter series that supplies a part: `value * scale`, an instance a value of `instance`."""
 
     name: str
     instance: str | None = None
