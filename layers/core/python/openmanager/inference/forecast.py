@@ -1,0 +1,52 @@
+"""Where a series goes next. One network for every series: the window carries its own scale. Pure."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from openmanager.inference.runtime import Array, model
+
+WINDOW = 60
+STEPS = 30
+
+
+def path(
+    windows: NDArray[np.floating[Any]], floor: NDArray[np.floating[Any]], steps: int = STEPS
+) -> NDArray[np.float64]:
+    """The next `steps` values of n series, (n, steps), in the series' own units and on the windows' own grid.
+
+    `windows` (n, 60) the last values, oldest first, none missing; `floor` (n,) the smallest step worth
+    telling from rest, in the series' unit (.001 of the range is what the network was trained with).
+    """
+    windows = np.asarray(windows, np.float64)
+    if windows.ndim != 2 or windows.shape[1] != WINDOW:
+        raise ValueError(f"windows must be (n, {WINDOW}), got {windows.shape}")
+    if not np.isfinite(windows).all():
+        raise ValueError("windows must be finite: fill or drop series with missing values")
+    network = model("forecast")
+    last = windows[:, -1]
+    scale = step_size(windows, floor)
+    seen = np.arcsinh((windows - last[:, None]) / scale[:, None]).astype(np.float32)
+    width = network.entry.inputs[1].width
+    state: tuple[Array, ...] = tuple(np.zeros((len(windows), width), np.float32) for _ in range(4))
+    y = np.empty((len(windows), 1), np.float32)
+    for t in range(WINDOW):
+        y, *state_now = network.run(np.ascontiguousarray(seen[:, t : t + 1]), *state)
+        state = tuple(state_now)
+    out = np.empty((len(windows), steps))
+    for h in range(steps):
+        out[:, h] = last + scale * np.sinh(y[:, 0].astype(np.float64))
+        if h + 1 < steps:
+            y, *state_now = network.run(y, *state)
+            state = tuple(state_now)
+    return out
+
+
+def step_size(windows: NDArray[np.float64], floor: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+    """The scale (n,) of windows (n, 60): their mean absolute one-step change, at least `floor` (n,)."""
+    change = np.abs(np.diff(windows, axis=1))
+    total = np.zeros(len(windows))
+    for column in change.T:
+        total += column
+    return np.maximum(total / change.shape[1], np.maximum(np.asarray(floor, np.float64), 1e-9))

@@ -1,0 +1,157 @@
+"""The one place that knows the TFLite interpreter: finds, checks, loads and runs the model files.
+
+The interpreter is imported here at the top, so that on Lambda it is paid for in INIT; the files are read at
+first use.
+"""
+
+import hashlib
+import json
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from openmanager.errors import ModelUnavailable
+from openmanager.settings import settings
+
+try:
+    # Ends at Python 3.11; its successor reads the same files through the same interface.
+    from tflite_runtime.interpreter import Interpreter
+except ImportError:
+    try:
+        from ai_edge_litert.interpreter import Interpreter
+    except ImportError:
+        Interpreter = None
+
+Array = NDArray[np.float32]
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """An input or output: our name for it, the file's, and its width. Tensors are float32 (batch, width)."""
+
+    name: str
+    tensor: str
+    width: int
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What the manifest says of one model."""
+
+    name: str
+    file: str
+    sha256: str
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    constants: Mapping[str, float]
+
+
+def read_manifest(folder: Path) -> dict[str, Entry]:
+    """The models named in a folder's manifest. Raises ModelUnavailable if it is missing or unreadable."""
+    path = folder / MANIFEST
+    try:
+        models = json.loads(path.read_bytes())["models"]
+        return {
+            name: Entry(
+                name,
+                str(m["file"]),
+                str(m["sha256"]),
+                tuple(Tensor(**t) for t in m["inputs"]),
+                tuple(Tensor(**t) for t in m["outputs"]),
+                {key: float(value) for key, value in m["constants"].items()},
+            )
+            for name, m in models.items()
+        }
+    except OSError as error:
+        raise ModelUnavailable(f"{path}: {error.strerror or error}") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ModelUnavailable(f"{path}: not a manifest of ours ({error!r})") from error
+
+
+class Model:
+    """One loaded model. May be shared between threads."""
+
+    def __init__(self, folder: Path, entry: Entry) -> None:
+        """Load and check. Raises ModelUnavailable naming the file and what is wrong with it."""
+        path = folder / entry.file
+        if Interpreter is None:
+            raise ModelUnavailable(f"{path}: neither tflite-runtime nor ai-edge-litert is installed")
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise ModelUnavailable(f"{path}: {error.strerror or error}") from error
+        digest = hashlib.sha256(content).hexdigest()
+        if digest != entry.sha256:
+            raise ModelUnavailable(
+                f"{path}: damaged or replaced, its checksum is {digest[:12]}… instead of {entry.sha256[:12]}…"
+            )
+        self.entry = entry
+        self.constants = entry.constants
+        # The interpreter reads the weights in place: the bytes must live as long as it does.
+        self._content = content
+        self._lock = threading.Lock()
+        try:
+            self._interpreter = Interpreter(model_content=content, num_threads=1)
+            self._inputs = _indices(path, self._interpreter.get_input_details(), entry.inputs)
+            self._outputs = _indices(path, self._interpreter.get_output_details(), entry.outputs)
+            self._batch = 0
+        except (ValueError, RuntimeError) as error:
+            raise ModelUnavailable(f"{path}: the interpreter refuses it ({error})") from error
+
+    def run(self, *arrays: Array) -> tuple[Array, ...]:
+        """The outputs, in the manifest's order, for float32 inputs (batch, width) in the manifest's order."""
+        tensors = [np.ascontiguousarray(a, np.float32) for a in arrays]
+        batch = len(tensors[0]) if tensors else 0
+        expected = [(batch, t.width) for t in self.entry.inputs]
+        if [a.shape for a in tensors] != expected:
+            raise ValueError(f"{self.entry.name} takes {expected}, got {[a.shape for a in tensors]}")
+        if not batch:
+            return tuple(np.empty((0, t.width), np.float32) for t in self.entry.outputs)
+        with self._lock:
+            if batch != self._batch:
+                self._resize(batch)
+            for index, array in zip(self._inputs, tensors, strict=True):
+                self._interpreter.set_tensor(index, array)
+            self._interpreter.invoke()
+            return tuple(self._interpreter.get_tensor(index) for index in self._outputs)
+
+    def _resize(self, batch: int) -> None:
+        self._batch = 0
+        for index, tensor in zip(self._inputs, self.entry.inputs, strict=True):
+            self._interpreter.resize_tensor_input(index, [batch, tensor.width])
+        self._interpreter.allocate_tensors()
+        self._batch = batch
+
+
+def _indices(path: Path, details: Sequence[Mapping[str, Any]], expected: Sequence[Tensor]) -> list[int]:
+    found = {d["name"]: d for d in details}
+    have = {name: tuple(d["shape_signature"][1:]) for name, d in found.items()}
+    want = {t.tensor: (t.width,) for t in expected}
+    if have != want:
+        raise ModelUnavailable(f"{path}: its tensors are {have}, the manifest says {want}")
+    return [int(found[t.tensor]["index"]) for t in expected]
+
+
+@lru_cache(maxsize=8)
+def _load(folder: Path, name: str) -> Model:
+    entry = read_manifest(folder).get(name)
+    if entry is None:
+        raise ModelUnavailable(f"{folder / MANIFEST}: has no model named {name}")
+    return Model(folder, entry)
+
+
+def model(name: str) -> Model:
+    """The model `failure`, `anomaly` or `forecast`, loaded at the first call and kept."""
+    return _load(settings().models_dir, name)
+
+
+def unload() -> None:
+    """Forget loaded models, so that the next call reads the files again."""
+    _load.cache_clear()

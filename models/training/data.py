@@ -1,0 +1,138 @@
+"""The recordings the models learn from, as arrays; the folder's own README says where they come from."""
+
+import csv
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from openmanager.catalog import METRIC, MODEL_METRICS
+from openmanager.telemetry import scaling
+
+Floats = NDArray[np.float32]
+FOLDS = 4
+# Server Machine Dataset columns are shares of their own largest value: percent metrics end at 1.
+HIGH = np.array([1.0 if METRIC[key].high else np.nan for key in MODEL_METRICS], np.float32)
+
+
+class DataMissing(Exception):
+    """The data folder, or a part of it, is not there."""
+
+
+@dataclass(frozen=True, eq=False)
+class Server:
+    """One server of the Server Machine Dataset, one row a minute.
+
+    `values` (n, 20) as recorded, `z` (n, 20) scaled causally, `label` (n,) True in labelled incidents. Rows
+    before `labelled` are the train part: unlabelled, taken as normal.
+    """
+
+    name: str
+    values: Floats
+    z: Floats
+    label: NDArray[np.bool_]
+    labelled: int
+
+
+@dataclass(frozen=True, eq=False)
+class Series:
+    """One series for the forecaster: its source, values, and the index where its test part starts."""
+
+    server: str
+    metric: str
+    values: NDArray[np.float64]
+    floor: float
+    test: int
+
+
+def servers(folder: Path) -> list[Server]:
+    """The development servers, scaled from their first minute on. Raises DataMissing."""
+    with (_existing(folder, "smd") / "columns.json").open() as file:
+        columns = json.load(file)
+    picked = [columns.index(METRIC[key].smd) for key in MODEL_METRICS]
+    raw = _npz(folder, "smd")
+    values = [np.concatenate([d["train"], d["test"]])[:, picked].astype(np.float32) for d in raw.values()]
+    z = _scaled(values)
+    return [
+        Server(name, v, s, np.r_[np.zeros(len(d["train"]), bool), d["label"] > 0], len(d["train"]))
+        for (name, d), v, s in zip(raw.items(), values, z, strict=True)
+    ]
+
+
+def _scaled(values: list[Floats]) -> list[Floats]:
+    """z of every server: one batched step a minute, as the live round does it."""
+    length = max(map(len, values))
+    padded = np.full((length, len(values), len(MODEL_METRICS)), np.nan, np.float32)
+    for i, v in enumerate(values):
+        padded[: len(v), i] = v
+    scaler = scaling.Scaler.new(len(values), len(MODEL_METRICS))
+    z = np.stack([scaling.step(scaler, row, HIGH) for row in padded])
+    return [np.ascontiguousarray(z[: len(v), i]) for i, v in enumerate(values)]
+
+
+def series(folder: Path, fleet: list[Server]) -> list[Series]:
+    """Every series for the forecaster: the five failure inputs of SMD, all of ASD, CloudWatch of NAB."""
+    out = []
+    for s in fleet:
+        for name, column in _five(s.values).items():
+            out.append(Series(f"smd/{s.name}", name, column, 0.001, s.labelled))
+    for server, d in _npz(folder, "asd").items():
+        both = np.concatenate([d["train"], d["test"]]).astype(np.float64)
+        out += [
+            Series(f"asd/{server}", str(k), both[:, k], 0.001, len(d["train"])) for k in range(both.shape[1])
+        ]
+    for path in sorted((_existing(folder, "nab") / "realAWSCloudwatch").glob("*.csv")):
+        with path.open() as file:
+            values = np.array([float(row[1]) for row in list(csv.reader(file))[1:]])
+        out.append(
+            Series(
+                f"nab/{path.stem}", path.stem, values, 0.001 * float(np.ptp(values)), len(values) * 7 // 10
+            )
+        )
+    return [s for s in out if np.ptp(s.values[: s.test]) > 0 and np.ptp(s.values[s.test :]) > 0]
+
+
+def _five(values: Floats) -> dict[str, NDArray[np.float64]]:
+    from openmanager.catalog import FAILURE_INPUTS
+
+    wide = values.astype(np.float64)
+    return {
+        name: wide[:, [MODEL_METRICS.index(key) for key in keys]].mean(axis=1)
+        for name, keys in FAILURE_INPUTS.items()
+    }
+
+
+def folds(fleet: list[Server]) -> list[tuple[list[Server], list[Server]]]:
+    """(train, test) pairs that split by server; each server is tested once."""
+    return [
+        (
+            [s for i, s in enumerate(fleet) if i % FOLDS != k],
+            [s for i, s in enumerate(fleet) if i % FOLDS == k],
+        )
+        for k in range(FOLDS)
+    ]
+
+
+def soon(label: NDArray[np.bool_], horizon: int) -> NDArray[np.bool_]:
+    """The operational target: an incident is active, or starts within `horizon` minutes."""
+    ahead = np.convolve(label[::-1], np.ones(horizon + 1))[: len(label)][::-1]
+    return np.asarray(ahead > 0)
+
+
+def _existing(folder: Path, part: str) -> Path:
+    if not (folder / part).is_dir():
+        raise DataMissing(
+            f"{folder / part}: no such folder; --data names the folder that holds smd/, asd/ and nab/"
+        )
+    return folder / part
+
+
+def _npz(folder: Path, part: str) -> dict[str, dict[str, NDArray[np.float32]]]:
+    out = {}
+    for path in sorted(_existing(folder, part).glob("*.npz")):
+        with np.load(path) as file:
+            out[path.stem] = {key: file[key] for key in ("train", "test", "label")}
+    if not out:
+        raise DataMissing(f"{folder / part}: holds no .npz file")
+    return out
