@@ -1,1 +1,14 @@
 """Redis (hot), Postgres (history) and the live feed. Commands and SQL are written out here and nowhere else."""
+
+import sys
+
+
+def reset() -> None:
+    """Forget every connection of this process, so that the next call connects by the settings of then."""
+    for name in ("redis", "history"):
+        if module := sys.modules.get(f"openmanager.stores.{name}"):
+            if module.connect.cache_info().currsize:
+                module.connect().close()
+            module.connect.cache_clear()
+    if segments := sys.modules.get("openmanager.stores.segments"):
+        segments.forget_baselines()

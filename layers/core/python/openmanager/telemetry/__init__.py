@@ -1,1 +1,1 @@
-"""Numbers on their way: samples, the frame codec, the minute grid, folding, scaling. Pure; imports the ground floor only."""
+"""Numbers on their way: samples, frames, the grid, folding, scaling. Pure; imports the ground floor only."""

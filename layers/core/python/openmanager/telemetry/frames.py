@@ -1,7 +1,8 @@
 """The frame codec: samples as differences from a baseline, in text, and blocks for the archive.
 
 A *baseline* is made once for a server and segment and never changed: its identifier is a digest of its content.
-It holds the series names in order, one reference integer a series, the segment's start and the server's attributes.
+It holds the series names in order, one reference integer a series, the segment's start and the server's attributes,
+and its writer's random token, so that deleting one writer's baseline never takes away another's.
 Text form: base64 of zlib of JSON.
 
 A *frame* is what one push said about one server. Text form: base64 of
@@ -76,15 +77,16 @@ def quantize(samples: Samples) -> tuple[Integers, Presence]:
     return np.rint(scaled).astype(np.int64), present
 
 
-def make_baseline(start_ms: int, samples: Samples, attributes: Mapping[str, str]) -> Baseline:
-    """A baseline for the series of `samples`: each one's first present value."""
+def make_baseline(start_ms: int, samples: Samples, attributes: Mapping[str, str], token: str) -> Baseline:
+    """A baseline for the series of `samples`: each one's first present value. `token` makes its identifier its own."""
     order = sorted(range(len(samples.series)), key=samples.series.__getitem__)
     numbers, present = quantize(samples)
     first = present.argmax(axis=0)
     values = numbers[first, np.arange(len(samples.series))][order]
     series = tuple(samples.series[i] for i in order)
     body = json.dumps(
-        {"start": start_ms, "series": series, "values": values.tolist(), "attributes": dict(attributes)},
+        {"start": start_ms, "series": series, "values": values.tolist(), "attributes": dict(attributes),
+         "token": token},
         separators=(",", ":"), sort_keys=True,
     ).encode()
     text = binascii.b2a_base64(zlib.compress(body, 6), newline=False).decode()
@@ -124,7 +126,8 @@ def _time_codes(times: Integers, start_ms: int) -> Integers:
 
 def _times(codes: Integers, start_ms: int) -> Integers:
     distances = np.concatenate((codes[:1], np.cumsum(codes[1:])))
-    return start_ms + np.cumsum(distances)
+    times: Integers = start_ms + np.cumsum(distances)
+    return times
 
 
 def _pack(times: Integers, numbers: Integers, present: Presence, start_ms: int, origin: Integers) -> bytes:

@@ -81,7 +81,7 @@ def merge(parts: Sequence[Samples]) -> Samples:
     late = np.ones(len(times), np.bool_)
     for p in parts:
         row = np.searchsorted(times, p.times)
-        cell = np.ix_(row, [column[name] for name in p.series])
+        cell = np.ix_(row, np.array([column[name] for name in p.series]))
         values[cell] = np.fmax(values[cell], p.values)
         late[row] &= p.late
     return Samples(series, times, values, late)

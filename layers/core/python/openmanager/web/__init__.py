@@ -1,1 +1,7 @@
-"""The HTTP edge: app factory, problem details, authentication, SSE."""
+"""The HTTP edge: app factory, problem details, authentication, request bodies. Imports the floors below."""
+
+from openmanager.web.app import create_app, lambda_handler
+from openmanager.web.auth import Caller
+from openmanager.web.body import bounded_body
+
+__all__ = ["Caller", "bounded_body", "create_app", "lambda_handler"]

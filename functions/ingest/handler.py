@@ -1,0 +1,51 @@
+"""POST /api/ingest and POST /api/v1/write: samples in."""
+
+import time
+from typing import Annotated
+
+from fastapi import Depends, Request, Response
+from openmanager.errors import InvalidInput, UnsupportedMediaType
+from openmanager.settings import settings
+from openmanager.sources import native, prometheus
+from openmanager.stores.segments import store_pushes
+from openmanager.web import Caller, bounded_body, create_app, lambda_handler
+
+MAX_JSON_BYTES = 8 << 20
+MAX_SNAPPY_BYTES = 8 << 20
+
+app = create_app("ingest")
+
+
+@app.post("/api/ingest")
+def ingest(_: Caller, body: Annotated[bytes, Depends(bounded_body(MAX_JSON_BYTES))]) -> dict[str, object]:
+    """Samples in our JSON. Answers how many were taken, which were not and why, and when to push next."""
+    now_ms = int(time.time() * 1000)
+    parsed = native.parse(body, now_ms)
+    store_pushes(parsed.pushes, now_ms)
+    return {
+        "accepted": parsed.accepted,
+        "rejected": [{"field": r.field, "reason": r.reason} for r in parsed.rejected],
+        "next_push_s": settings().push_interval_s,
+    }
+
+
+@app.post("/api/v1/write", status_code=204)
+def remote_write(
+    _: Caller,
+    request: Request,
+    body: Annotated[bytes, Depends(bounded_body(MAX_SNAPPY_BYTES, "snappy"))],
+) -> Response:
+    """Prometheus remote write 1.0. What can be stored is stored; what cannot is named in a 400."""
+    kind = request.headers.get("content-type", "").replace(" ", "").lower()
+    if kind not in ("application/x-protobuf", "application/x-protobuf;proto=prometheus.writerequest"):
+        raise UnsupportedMediaType(f"Content-Type: {kind!r} is not remote write 1.0")
+    now_ms = int(time.time() * 1000)
+    parsed = prometheus.parse(body, now_ms)
+    store_pushes(parsed.pushes, now_ms)
+    if parsed.rejected:
+        first = parsed.rejected[0]
+        raise InvalidInput(first.field, f"{first.reason} ({len(parsed.rejected)} samples rejected)")
+    return Response(status_code=204)
+
+
+handler = lambda_handler(app)

@@ -1,0 +1,25 @@
+"""GET /api/stream: the live feed as server-sent events, resumable by Last-Event-ID."""
+
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+from fastapi import Header, Query
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+from openmanager.web import Caller, create_app, lambda_handler
+from openmanager.web.sse import follow, parse_topics
+
+app = create_app("stream")
+
+
+@app.get("/api/stream", response_class=EventSourceResponse)
+async def stream(
+    _: Caller,
+    topics: Annotated[str, Query(description="metrics, predictions")] = "metrics,predictions",
+    last_event_id: Annotated[str | None, Header()] = None,
+) -> AsyncIterator[ServerSentEvent]:
+    """A snapshot, then every event as it comes, until `bye`; a reader comes back with the last id it saw."""
+    async for event in follow(parse_topics(topics), last_event_id):
+        yield event
+
+
+handler = lambda_handler(app)

@@ -1,0 +1,124 @@
+"""Moves what is settled from Redis to Postgres: closed segments, the backlog, verdicts, and what does not decode.
+
+Every step writes to Postgres first and then deletes just the fields it read, so a run that dies anywhere is repeated
+by the next one without loss or doubles.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from openmanager.errors import DamagedFrame
+from openmanager.settings import settings
+from openmanager.stores import history, hot
+from openmanager.stores.segments import BACKLOG, SEGMENT_MS, frames_key, read_hash, segment_of, stored_frames
+from openmanager.telemetry.samples import MINUTE_MS, Samples, merge
+from openmanager.telemetry.windows import LOOKBACK_MS
+
+# No push reaches a segment's hash after this (stores.segments files older samples under the backlog).
+_CLOSED_AFTER_MS = 3 * SEGMENT_MS
+# Rows this near to the last verdict may still be looked back at.
+_MARGIN_MS = LOOKBACK_MS + SEGMENT_MS
+# What no round has judged within a day never will be.
+_UNJUDGED_MS = 24 * 3600 * 1000
+# Before the first run nothing older can lie in a segment's hash.
+_FIRST_REACH_MS = 6 * 3600 * 1000
+
+
+@dataclass(slots=True)
+class Report:
+    """What a run moved."""
+
+    frames: int = 0
+    rows: int = 0
+    blocks: int = 0
+    verdicts: int = 0
+    damaged: int = 0
+    carried_over: bool = False
+
+
+def run(now_ms: int, out_of_time: Callable[[], bool] = lambda: False) -> Report:
+    """Archive every shard as far as time allows. Raises StoreUnavailable with nothing lost."""
+    report = Report()
+    for shard in range(settings().shards):
+        latest = hot.read_latest(shard)
+        judged = {s: v["verdict"]["minute"] * 1000 for s, v in latest.items() if v["verdict"]}
+        _move_verdicts(shard, report)
+        _move_hash(frames_key(shard, BACKLOG), judged, now_ms, report)
+        _move_segments(shard, judged, now_ms, report, out_of_time)
+        seen = {
+            server: (entry["attributes"], entry["seen"], entry["seen"]) for server, entry in latest.items()
+        }
+        if seen:
+            history.connect().store_servers(seen)
+    return report
+
+
+def _move_segments(
+    shard: int, judged: Mapping[str, int], now_ms: int, report: Report, out_of_time: Callable[[], bool]
+) -> None:
+    until = hot.archived_until(shard)
+    first = until if until is not None else segment_of(now_ms - _FIRST_REACH_MS)
+    clean = True
+    for segment in range(first, segment_of(now_ms - _CLOSED_AFTER_MS), SEGMENT_MS // 1000):
+        if out_of_time():
+            report.carried_over = True
+            return
+        clean = _move_hash(frames_key(shard, segment), judged, now_ms, report) and clean
+        if clean:
+            until = segment + SEGMENT_MS // 1000
+    if until is not None and until != first:
+        hot.set_archived_until(shard, until)
+
+
+def _move_hash(key: str, judged: Mapping[str, int], now_ms: int, report: Report) -> bool:
+    """Move a hash's settled frames; True if nothing is left of what was read."""
+    fields = read_hash(key)
+    keep: set[str] = set()
+    tables: dict[tuple[str, int], list[Samples]] = defaultdict(list)
+    damaged: list[tuple[str, str, str, str]] = []
+    for frame in stored_frames(key, fields):
+        try:
+            samples, _ = frame.read()
+        except DamagedFrame as error:
+            damaged.append((key, frame.field, frame.text, str(error)))
+            continue
+        if not _settled(samples, judged.get(frame.server), now_ms):
+            keep |= {frame.field, frame.baseline_field}
+            continue
+        report.frames += 1
+        report.rows += len(samples)
+        for segment in np.unique(samples.times // SEGMENT_MS):
+            rows = samples.rows(samples.times // SEGMENT_MS == segment)
+            tables[frame.server, int(segment) * SEGMENT_MS // 1000].append(rows)
+    if damaged:
+        history.connect().store_damaged(damaged)
+        report.damaged += len(damaged)
+    if tables:
+        history.connect().store_segments({where: merge(parts) for where, parts in tables.items()})
+        report.blocks += len(tables)
+    hot.delete_fields(key, [field for field in fields if field not in keep])
+    return not keep
+
+
+def _settled(samples: Samples, judged_ms: int | None, now_ms: int) -> bool:
+    last = int(samples.times[-1])
+    if judged_ms is not None and last + _MARGIN_MS <= judged_ms + MINUTE_MS:
+        return True
+    return last + _UNJUDGED_MS <= now_ms
+
+
+def _move_verdicts(shard: int, report: Report) -> None:
+    verdicts = hot.read_verdicts(shard)
+    if not verdicts:
+        return
+    rows = []
+    for field, text in verdicts.items():
+        server, _, minute = field.rpartition("|")
+        rows.append((server, int(minute), json.loads(text)))
+    history.connect().store_predictions(rows)
+    hot.delete_verdicts(shard, list(verdicts))
+    report.verdicts += len(rows)

@@ -1,0 +1,213 @@
+"""Frames in Redis: where a push is written, and how a round, a chart or the archive reads it back.
+
+    om:{shard}:frames:{segment}  hash: `server|first ms|digest[|late]` -> frame, `server|baseline|id` -> baseline
+    om:{shard}:frames:backlog    the same, for samples older than the segment before the current one
+
+Servers are grouped into shards and time into segments, so that commands stay few. A segment's hash is self-contained:
+whoever writes a server's first frame there writes its baseline with it. A server's name cannot hold `|`, `@` or a glob
+character, so fields never collide.
+"""
+
+import secrets
+from collections import OrderedDict, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from zlib import crc32
+
+import numpy as np
+
+from openmanager.errors import DamagedFrame
+from openmanager.settings import settings
+from openmanager.stores.redis import Command, connect, pairs
+from openmanager.telemetry import frames
+from openmanager.telemetry.samples import MINUTE_MS, Push, Samples
+
+SEGMENT_MS = 600_000
+BACKLOG = "backlog"
+_BASELINES_KEPT = 20_000
+
+_baselines: OrderedDict[tuple[str, int], frames.Baseline] = OrderedDict()
+
+
+def forget_baselines() -> None:
+    """Take no baseline for stored any more."""
+    _baselines.clear()
+
+
+def shard_of(server: str) -> int:
+    """The shard that a server belongs to."""
+    return crc32(server.encode()) % settings().shards
+
+
+def segment_of(ms: int) -> int:
+    """Start (s) of the segment that holds an instant (ms)."""
+    return ms // SEGMENT_MS * SEGMENT_MS // 1000
+
+
+def frames_key(shard: int, segment: int | str) -> str:
+    """The hash of a segment."""
+    return f"om:{shard}:frames:{segment}"
+
+
+def store_pushes(pushes: Sequence[Push], now_ms: int) -> None:
+    """Write the pushes' samples: one command for each shard and segment they touch, all of it or nothing.
+
+    The same push again lands on the same fields. Raises StoreUnavailable when it cannot be known that all is stored.
+    """
+    writes: dict[str, dict[str, str]] = defaultdict(dict)
+    fresh: list[tuple[tuple[str, int], frames.Baseline]] = []
+    for push in pushes:
+        shard = shard_of(push.server)
+        for segment, rows in _split(push.samples, now_ms):
+            baseline, known = _baseline_for(push, segment, rows)
+            text, digest = frames.encode_frame(rows, baseline)
+            fields = writes[frames_key(shard, segment)]
+            late = "|late" if rows.late[0] else ""
+            fields[f"{push.server}|{rows.times[0]}|{digest}{late}"] = text
+            if not known:
+                fields[f"{push.server}|baseline|{baseline.id}"] = baseline.text
+                if segment != BACKLOG:
+                    fresh.append(((push.server, int(segment)), baseline))
+    commands: list[Command] = [
+        ("HSET", key, *(part for item in fields.items() for part in item)) for key, fields in writes.items()
+    ]
+    if commands:
+        connect().run(*commands, atomic=len(commands) > 1, repeatable=True)
+    # Only now is the baseline known to be stored, and later frames may lean on it.
+    for where, baseline in fresh:
+        _baselines[where] = baseline
+    while len(_baselines) > _BASELINES_KEPT:
+        _baselines.popitem(last=False)
+
+
+def _split(samples: Samples, now_ms: int) -> Iterator[tuple[int | str, Samples]]:
+    """Rows by the hash they belong to, late ones apart.
+
+    A push no longer than a segment stays whole and goes where its first row belongs, so that a batch across a boundary
+    is still one command; readers look one segment back.
+    """
+    minute_end = (samples.times // MINUTE_MS + 1) * MINUTE_MS
+    late = minute_end + settings().grace_s * 1000 < now_ms
+    backlog = samples.times < segment_of(now_ms) * 1000 - SEGMENT_MS
+    marked = Samples(samples.series, samples.times, samples.values, late)
+    if backlog.any():
+        yield BACKLOG, marked.rows(backlog)
+    for is_late in (True, False):
+        rows = marked.rows(~backlog & (late == is_late))
+        if not len(rows):
+            continue
+        if rows.times[-1] - rows.times[0] <= SEGMENT_MS:
+            yield segment_of(int(rows.times[0])), rows
+        else:
+            segments = rows.times // SEGMENT_MS
+            for segment in np.unique(segments):
+                yield int(segment) * SEGMENT_MS // 1000, rows.rows(segments == segment)
+
+
+def _baseline_for(push: Push, segment: int | str, rows: Samples) -> tuple[frames.Baseline, bool]:
+    """The baseline to encode against, and whether it is already stored."""
+    start_ms = segment_of(int(rows.times[0])) * 1000
+    # The backlog is emptied while it is written to, so every push there brings its own baseline.
+    known = _baselines.get((push.server, segment)) if isinstance(segment, int) else None
+    if known and known.attributes == push.attributes and set(rows.series) <= set(known.series):
+        return known, True
+    series = rows
+    if known:
+        # Senders cut one scrape into several requests; a baseline for the union serves all of them.
+        series = _union(rows, known)
+    return frames.make_baseline(start_ms, series, push.attributes, secrets.token_hex(4)), False
+
+
+def _union(rows: Samples, known: frames.Baseline) -> Samples:
+    extra = [i for i, name in enumerate(known.series) if name not in rows.series]
+    names = tuple(known.series[i] for i in extra)
+    values = (known.values[extra] / frames.scales(names)) if names else np.empty(0)
+    first = np.concatenate((np.where(np.isnan(rows.values), np.inf, rows.values).min(axis=0), values))
+    first[np.isinf(first)] = np.nan
+    return Samples((*rows.series, *names), rows.times[:1], first[None, :], rows.late[:1])
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFrame:
+    """A frame where it lies: its key and field, and what the field says of it."""
+
+    key: str
+    field: str
+    server: str
+    first_ms: int
+    digest: str
+    late: bool
+    text: str
+    baseline: str | None
+
+    @property
+    def baseline_field(self) -> str:
+        """The field of the baseline it leans on."""
+        return f"{self.server}|baseline|{frames.baseline_id(self.text)}"
+
+    def read(self) -> tuple[Samples, Mapping[str, str]]:
+        """Its samples and the server's attributes. Raises DamagedFrame naming key and field."""
+        try:
+            if self.baseline is None:
+                raise DamagedFrame("frame: its baseline is gone")
+            baseline = frames.read_baseline(self.baseline)
+            return frames.decode_frame(self.text, baseline, self.digest, self.late), baseline.attributes
+        except DamagedFrame as error:
+            raise DamagedFrame(f"{self.key} {self.field}: {error}") from error
+
+
+def stored_frames(key: str, fields: Mapping[str, str]) -> list[StoredFrame]:
+    """The frames of a segment's hash."""
+    found = []
+    for field, text in fields.items():
+        server, first, *rest = field.split("|")
+        if first == "baseline":
+            continue
+        try:
+            baseline = fields.get(f"{server}|baseline|{frames.baseline_id(text)}")
+        except DamagedFrame:
+            baseline = None
+        found.append(StoredFrame(key, field, server, int(first), rest[0], rest[-1] == "late", text, baseline))
+    return found
+
+
+def segments_between(first_ms: int, last_ms: int) -> list[int]:
+    """Segments whose hashes may hold rows of [first, last]: a frame may begin one segment earlier."""
+    start, stop = segment_of(first_ms - SEGMENT_MS), segment_of(last_ms)
+    return list(range(start, stop + 1, SEGMENT_MS // 1000))
+
+
+def read_server_frames(server: str, segments: Sequence[int | str]) -> list[StoredFrame]:
+    """One server's frames of some segments."""
+    shard = shard_of(server)
+    found: list[StoredFrame] = []
+    cursors: dict[str, str] = {frames_key(shard, s): "0" for s in segments}
+    fields: dict[str, dict[str, str]] = {key: {} for key in cursors}
+    while cursors:
+        replies = connect().run(
+            *(("HSCAN", key, cursor, "MATCH", f"{server}|*", "COUNT", 100_000) for key, cursor in cursors.items()),
+            repeatable=True,
+        )
+        following = {}
+        for key, (cursor, flat) in zip(cursors, replies, strict=True):
+            fields[key].update(pairs(flat))
+            if str(cursor) != "0":
+                following[key] = str(cursor)
+        cursors = following
+    for key, content in fields.items():
+        found.extend(stored_frames(key, content))
+    return found
+
+
+def read_hash(key: str) -> dict[str, str]:
+    """All fields of a segment's hash."""
+    return pairs(connect().call("HGETALL", key, repeatable=True))
+
+
+def read_shard_frames(shard: int, segments: Sequence[int | str]) -> list[StoredFrame]:
+    """All frames of some segments of a shard."""
+    if not segments:
+        return []
+    keys = [frames_key(shard, s) for s in segments]
+    replies = connect().run(*(("HGETALL", key) for key in keys), repeatable=True)
+    return [f for key, flat in zip(keys, replies, strict=True) for f in stored_frames(key, pairs(flat))]

@@ -1,0 +1,230 @@
+"""The prediction round: every minute under a lease, each shard from where it was left to the newest closed minute."""
+
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from openmanager.catalog import METRIC_KEYS
+from openmanager.errors import DamagedFrame
+from openmanager.settings import settings
+from openmanager.stores import hot
+from openmanager.stores.segments import SEGMENT_MS, StoredFrame, read_shard_frames, segments_between
+from openmanager.telemetry import windows
+from openmanager.telemetry.samples import MINUTE_MS, Samples, merge
+from openmanager.watch.judge import Verdict, judge, values
+from openmanager.watch.state import States, new_states, pack, unpack
+
+# How far back a server's past is judged: the hot half keeps no more, and a longer silence starts anew.
+CATCH_UP_MIN = 1440
+# A server silent for this long is no longer watched; it comes back with its next sample.
+FORGET_MIN = 7 * 1440
+# Verdicts in one write, so that no request outgrows Redis' limit.
+_COMMIT_EVERY = 1000
+_LEASE_S = 120
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Report:
+    """What a tick did: the minute it was for, and what became of the shards."""
+
+    minute: int
+    held: bool = False
+    judged: int = 0
+    verdicts: int = 0
+    servers: int = 0
+    damaged: int = 0
+    overtaken: list[int] = field(default_factory=list)
+    carried_over: list[int] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Pending:
+    """What waits to be judged of one server: from minute `first` on, a row of each array a minute."""
+
+    first: int
+    table: NDArray[np.float64]
+    rows: NDArray[np.int64]
+    newest_ms: NDArray[np.int64]
+    attributes: Mapping[str, str]
+
+
+def tick(now_ms: int, out_of_time: Callable[[], bool] = lambda: False) -> Report:
+    """One tick: nothing if another one took this minute, else a round of every shard."""
+    newest = newest_closed_minute(now_ms)
+    report = Report(newest * 60)
+    if not hot.take_lease(f"tick:{newest}", _LEASE_S):
+        report.held = True
+        return report
+    for shard in range(settings().shards):
+        if out_of_time():
+            report.carried_over.append(shard)
+        else:
+            run_shard(shard, newest, report, out_of_time)
+    return report
+
+
+def newest_closed_minute(now_ms: int) -> int:
+    """The newest minute (index since 1970) whose grace is over."""
+    return (now_ms - settings().grace_s * 1000) // MINUTE_MS - 1
+
+
+def run_shard(shard: int, newest: int, report: Report, out_of_time: Callable[[], bool]) -> None:
+    """Judge a shard's servers up to minute `newest`, in order, and commit; what time forbids stays for the next."""
+    usual = segments_between(newest * MINUTE_MS - windows.LOOKBACK_MS, (newest + 1) * MINUTE_MS)
+    number, texts, found = hot.read_round(shard, usual)
+    servers, states = unpack(texts)
+    oldest = max(int(states["judged"].min(initial=newest)) + 1, newest - CATCH_UP_MIN)
+    earlier = segments_between(oldest * MINUTE_MS - windows.LOOKBACK_MS, (newest + 1) * MINUTE_MS)
+    found += read_shard_frames(shard, [s for s in earlier if s not in usual])
+    pending, servers, states = _pending(servers, states, found, newest, report)
+    report.servers += len(servers)
+    if pending:
+        _judge_all(shard, number, servers, states, pending, newest, report, out_of_time)
+
+
+def _pending(
+    servers: list[str], states: States, found: Sequence[StoredFrame], newest: int, report: Report
+) -> tuple[list[_Pending], list[str], States]:
+    """What waits for each server, those seen for the first time added to `servers` and `states`."""
+    judged = dict(zip(servers, (int(j) for j in states["judged"]), strict=True))
+    tables: dict[str, list[Samples]] = defaultdict(list)
+    attributes: dict[str, tuple[int, Mapping[str, str]]] = {}
+    for frame in found:
+        # Nothing before the look-back of the next minute matters; a frame spans one segment at most or is backlog.
+        wanted = (judged.get(frame.server, 0) + 1) * MINUTE_MS - windows.LOOKBACK_MS - SEGMENT_MS
+        if frame.first_ms < wanted and not frame.late:
+            continue
+        try:
+            samples, about = frame.read()
+        except DamagedFrame as error:
+            report.damaged += 1
+            log.warning("set aside: %s", error)
+            continue
+        tables[frame.server].append(samples)
+        if frame.first_ms >= attributes.get(frame.server, (0, {}))[0]:
+            attributes[frame.server] = (frame.first_ms, about)
+    merged = {server: _usable(merge(parts), judged.get(server, 0)) for server, parts in tables.items()}
+    new = sorted(s for s, m in merged.items() if s not in judged and _first_minute(m, newest) <= newest)
+    servers = servers + new
+    states = np.concatenate((states, new_states(len(new))))
+    pending = []
+    for i, server in enumerate(servers):
+        samples = merged.get(server, _NOTHING)
+        start = int(states["judged"][i]) + 1 if server in judged else _first_minute(samples, newest)
+        about = attributes.get(server, (0, {}))[1]
+        pending.append(_waiting(samples, max(start, newest - CATCH_UP_MIN), newest, about))
+    return pending, servers, states
+
+
+_NOTHING = merge([])
+
+
+def _usable(samples: Samples, judged: int) -> Samples:
+    """Rows that may still count: what came late for a minute already judged does not."""
+    return samples.rows(~samples.late | (samples.times // MINUTE_MS > judged))
+
+
+def _first_minute(samples: Samples, newest: int) -> int:
+    """A new server's first minute with samples, within reach; after `newest` if there is none yet."""
+    minutes = samples.times // MINUTE_MS
+    minutes = minutes[(minutes >= newest - CATCH_UP_MIN) & (minutes <= newest)]
+    return int(minutes[0]) if len(minutes) else newest + 1
+
+
+def _waiting(samples: Samples, first: int, newest: int, attributes: Mapping[str, str]) -> _Pending:
+    n = max(0, newest - first + 1)
+    start, stop = first * MINUTE_MS, (first + n) * MINUTE_MS
+    table = windows.metrics(samples, start, stop, MINUTE_MS) if n else np.empty((0, len(METRIC_KEYS)))
+    inside = samples.times[(samples.times >= start) & (samples.times < stop)]
+    minute = inside // MINUTE_MS - first
+    rows = np.bincount(minute, minlength=n)
+    newest_ms = np.zeros(n, np.int64)
+    newest_ms[minute] = inside  # times increase, so each minute keeps its last
+    return _Pending(first, table, rows, newest_ms, attributes)
+
+
+def _judge_all(
+    shard: int, number: int, servers: list[str], states: States, pending: list[_Pending], newest: int,
+    report: Report, out_of_time: Callable[[], bool],
+) -> None:
+    """Minute by minute over all servers that wait for it, writing whenever enough has gathered."""
+    firsts = np.array([p.first for p in pending])
+    verdicts: list[Verdict] = []
+    latest: dict[str, Any] = {}
+    for minute in range(int(firsts.min()), newest + 1):
+        active = np.flatnonzero(firsts <= minute)
+        at = [minute - pending[i].first for i in active]
+        rows = np.array([pending[i].rows[j] for i, j in zip(active, at, strict=True)])
+        x = np.stack([pending[i].table[j] for i, j in zip(active, at, strict=True)])
+        newest_ms = np.array([pending[i].newest_ms[j] for i, j in zip(active, at, strict=True)])
+        names = [servers[i] for i in active]
+        some = states[active]
+        said = judge(names, some, minute, x, rows, newest_ms)
+        states[active] = some
+        verdicts += said
+        report.judged = minute * 60
+        for i, verdict, row, count in zip(active, said, x, rows, strict=True):
+            if count:
+                latest[verdict.server] = {
+                    "id": verdict.server, "attributes": dict(pending[i].attributes),
+                    "seen": int(states["seen_ms"][i]) / 1000, "metrics": values(row),
+                }
+        done = minute == newest or out_of_time()
+        if done or len(verdicts) >= _COMMIT_EVERY:
+            if not _commit(shard, number, servers, states, verdicts, latest, minute == newest):
+                report.overtaken.append(shard)
+                return
+            report.verdicts += len(verdicts)
+            number += 1
+            verdicts, latest = [], {}
+        if done:
+            if minute < newest:
+                report.carried_over.append(shard)
+            return
+
+
+def _commit(
+    shard: int, number: int, servers: list[str], states: States, verdicts: list[Verdict],
+    latest: dict[str, Any], newest: bool,
+) -> bool:
+    """Write what was judged; the live feed hears only of the newest minute."""
+    judged = [i for i, state in enumerate(states) if state["judged"]]
+    gone = {
+        servers[i] for i in judged
+        if states["judged"][i] - states["seen_ms"][i] // MINUTE_MS > FORGET_MIN
+    }
+    said = {f"{v.server}|{v.minute}": v.as_dict() for v in verdicts if v.server not in gone}
+    last = {v.server: v for v in verdicts if v.server not in gone}
+    return hot.commit_round(
+        shard, number,
+        {servers[i]: pack(states[i]) for i in judged if servers[i] not in gone},
+        latest | {f"{server}|verdict": v.as_dict() for server, v in last.items()},
+        said,
+        _events(verdicts[-1].minute, last, latest) if newest else [],
+        sorted(gone),
+    )
+
+
+def _events(minute: int, last: Mapping[str, Verdict], latest: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    now = {server: v for server, v in last.items() if v.minute == minute}
+    return [
+        ("metrics", {"minute": minute, "servers": {s: latest[s]["metrics"] for s in now if s in latest}}),
+        ("prediction", {"minute": minute, "servers": {s: _brief(v) for s, v in now.items()}}),
+    ]
+
+
+def _brief(verdict: Verdict) -> dict[str, Any]:
+    return {
+        "status": verdict.status,
+        "confidence": verdict.confidence,
+        "anomaly": verdict.anomaly and verdict.anomaly["score"],
+        "anomalous": bool(verdict.anomaly and verdict.anomaly["anomalous"]),
+        "failure": verdict.failure and verdict.failure["probability"],
+    }

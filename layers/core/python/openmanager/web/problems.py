@@ -1,0 +1,66 @@
+"""The one place where errors become HTTP: RFC 9457 problem details."""
+
+import logging
+from http import HTTPStatus
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from starlette.exceptions import HTTPException
+
+from openmanager import errors
+
+log = logging.getLogger(__name__)
+
+_STATUS: dict[type[errors.OpenManagerError], HTTPStatus] = {
+    errors.InvalidInput: HTTPStatus.BAD_REQUEST,
+    errors.Unauthorized: HTTPStatus.UNAUTHORIZED,
+    errors.NotFound: HTTPStatus.NOT_FOUND,
+    errors.PayloadTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    errors.UnsupportedMediaType: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    errors.StoreUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+}
+_RETRY_AFTER_S = 5
+
+
+def problem(status: int, detail: str, **more: object) -> Response:
+    """A problem details answer."""
+    headers = {}
+    if status == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = "Bearer"
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        headers["Retry-After"] = str(_RETRY_AFTER_S)
+    body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail, **more}
+    return JSONResponse(body, status, headers, media_type="application/problem+json")
+
+
+def add_problem_handlers(app: FastAPI) -> None:
+    """Map our errors, validation errors and everything unforeseen."""
+
+    def ours(request: Request, error: Exception) -> Response:
+        status = _STATUS.get(type(error), HTTPStatus.INTERNAL_SERVER_ERROR)  # type: ignore[arg-type]
+        if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            log.error("%s %s: %s", request.method, request.url.path, error, exc_info=error)
+        else:
+            log.info("%s %s: %d %s", request.method, request.url.path, status, error)
+        more = {"field": error.field} if isinstance(error, errors.InvalidInput) else {}
+        return problem(status, str(error), **more)
+
+    def invalid(_: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        first = error.errors()[0]
+        field = ".".join(str(p) for p in first["loc"] if p not in ("query", "path", "body", "header"))
+        return problem(HTTPStatus.BAD_REQUEST, f"{field}: {first['msg']}", field=field)
+
+    def framework(_: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        return problem(error.status_code, str(error.detail))
+
+    def unforeseen(request: Request, error: Exception) -> Response:
+        log.error("%s %s", request.method, request.url.path, exc_info=error)
+        return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "an error on our side; it has been logged")
+
+    app.add_exception_handler(errors.OpenManagerError, ours)
+    app.add_exception_handler(RequestValidationError, invalid)
+    app.add_exception_handler(HTTPException, framework)
+    app.add_exception_handler(Exception, unforeseen)
