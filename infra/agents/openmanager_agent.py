@@ -97,7 +97,8 @@ def read_processor() -> dict[str, float]:
     """Share of time the processors were busy since the last call, and the load averages."""
     load = os.getloadavg()
     return {
-        "cpu_utilization": psutil.cpu_percent(None), "load_1m": load[0], "load_5m": load[1], "load_15m": load[2],
+        "cpu_utilization": psutil.cpu_percent(None),
+        "load_1m": load[0], "load_5m": load[1], "load_15m": load[2],
     }
 
 

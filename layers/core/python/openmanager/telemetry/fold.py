@@ -103,8 +103,8 @@ def _per_request(parts: Parts, n: int, *costs: str) -> Values:
     """What a completed disk request took of `costs`, over the disks for which all of it is known."""
     reads, writes = parts.get("disk_reads_total", {}), parts.get("disk_writes_total", {})
     spent, requests = [], []
-    for disk in reads.keys() & writes.keys():
-        if not all(disk in parts.get(c, {}) for c in costs):
+    for disk in reads:
+        if disk not in writes or not all(disk in parts.get(c, {}) for c in costs):
             continue
         cost = np.sum([parts[c][disk] for c in costs], axis=0)
         count = reads[disk] + writes[disk]
