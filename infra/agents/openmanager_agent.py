@@ -247,10 +247,12 @@ class Spool:
             log.warning("cannot read the spool %s: %s", path, fault)
             return
         for line in lines:
-            # A stop in mid-write leaves a broken last line.
-            if line.startswith(b"{") and line.endswith(b"}\n"):
-                self._append(line)
-        self._saved, self._file_size = self._next, sum(map(len, lines))
+            try:
+                self._append(json.dumps(json.loads(line), separators=(",", ":")).encode() + b"\n")
+            except ValueError:  # a stop in mid-write leaves a broken line, to which nothing may be added
+                continue
+        if lines:
+            self._write(path, "wb", [line for _, line in self._lines])
 
     def _write(self, path: Path, mode: str, lines: list[bytes]) -> None:
         try:
@@ -350,6 +352,12 @@ def retry_after(header: str | None) -> float | None:
     return min(max(wait_s, 0.0), RETRY_AFTER_CAP_S)
 
 
+def patience(failures: int, asked_s: float) -> float:
+    """Seconds to wait after so many failures in a row: doubling, and at least what the server asked for."""
+    # Jitter, so that a fleet does not come back all at once.
+    return max(min(BACKOFF_CAP_S, 2.0 ** min(failures, 10)) * random.uniform(0.5, 1), asked_s)
+
+
 class Sender(threading.Thread):
     """Empties the spool whenever it is woken, patiently.
 
@@ -377,9 +385,7 @@ class Sender(threading.Thread):
                 if self.stop.is_set():
                     return
                 failures += 1
-                # Jitter, so that a fleet does not come back all at once.
-                backoff_s = min(BACKOFF_CAP_S, 2.0**failures) * random.uniform(0.5, 1)
-                self.stop.wait(max(backoff_s, wait_s))
+                self.stop.wait(patience(failures, wait_s))
 
     def step(self) -> float | None:
         """Try one batch. None when it is dealt with, else the least time to wait before the next try."""
