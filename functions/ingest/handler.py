@@ -8,15 +8,16 @@ from openmanager.errors import InvalidInput, UnsupportedMediaType
 from openmanager.settings import settings
 from openmanager.sources import native, prometheus
 from openmanager.stores.segments import store_pushes
-from openmanager.web import Caller, bounded_body, create_app, lambda_handler
+from openmanager.web import Caller, bounded_body, create_app, documented, lambda_handler
 
 MAX_JSON_BYTES = 8 << 20
 MAX_SNAPPY_BYTES = 8 << 20
+EXAMPLE = {"server": "web-01", "role": "web", "samples": [{"metrics": {"cpu_utilization": 12.5, "load_1m": 0.4}}]}
 
 app = create_app("ingest")
 
 
-@app.post("/api/ingest")
+@app.post("/api/ingest", openapi_extra=documented("application/json", EXAMPLE))
 def ingest(_: Caller, body: Annotated[bytes, Depends(bounded_body(MAX_JSON_BYTES))]) -> dict[str, object]:
     """Samples in our JSON. Answers how many were taken, which were not and why, and when to push next."""
     now_ms = int(time.time() * 1000)
@@ -29,7 +30,7 @@ def ingest(_: Caller, body: Annotated[bytes, Depends(bounded_body(MAX_JSON_BYTES
     }
 
 
-@app.post("/api/v1/write", status_code=204)
+@app.post("/api/v1/write", status_code=204, openapi_extra=documented("application/x-protobuf"))
 def remote_write(
     _: Caller,
     request: Request,

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import Query
-from openmanager import fleet
+from openmanager import charts, fleet
 from openmanager.errors import InvalidInput
 from openmanager.web import Caller, create_app, lambda_handler
 
@@ -37,7 +37,7 @@ def get_metrics(
     """A server's metrics on an even grid: gauges as means, counters as rates, null where nothing is known."""
     stop = _instant("to", to) if to else time.time()
     start = _instant("from", from_) if from_ else stop - 3600
-    return fleet.history(id, fleet.Range.of(start, stop, step))
+    return charts.metrics(id, charts.Range.of(start, stop, step))
 
 
 def _instant(field: str, text: str) -> float:

@@ -129,8 +129,3 @@ def archived_until(shard: int) -> int | None:
 def set_archived_until(shard: int, segment: int) -> None:
     """Record how far the archive came."""
     connect().call("SET", f"om:{shard}:archived", segment, repeatable=True)
-
-
-def ping() -> None:
-    """Raises StoreUnavailable unless Redis answers."""
-    connect().call("PING", repeatable=True)

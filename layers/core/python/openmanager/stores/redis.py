@@ -64,6 +64,10 @@ class Redis:
         """One command's result; raises as `run` does."""
         return self.run(command, repeatable=repeatable)[0]
 
+    def ping(self) -> None:
+        """Raises StoreUnavailable unless Redis answers."""
+        self.call("PING", repeatable=True)
+
     def close(self) -> None:
         """Give the connections back."""
         self._http.close()

@@ -97,7 +97,7 @@ def _pending(
     tables: dict[str, list[Samples]] = defaultdict(list)
     attributes: dict[str, tuple[int, Mapping[str, str]]] = {}
     for frame in found:
-        # Nothing before the look-back of the next minute matters; a frame spans one segment at most or is backlog.
+        # Nothing before the look-back of the next minute matters. A late frame may be long, any other spans a segment.
         wanted = (judged.get(frame.server, 0) + 1) * MINUTE_MS - windows.LOOKBACK_MS - SEGMENT_MS
         if frame.first_ms < wanted and not frame.late:
             continue
@@ -110,7 +110,8 @@ def _pending(
         tables[frame.server].append(samples)
         if frame.first_ms >= attributes.get(frame.server, (0, {}))[0]:
             attributes[frame.server] = (frame.first_ms, about)
-    merged = {server: _usable(merge(parts), judged.get(server, 0)) for server, parts in tables.items()}
+    # Rows of minutes already judged, late ones among them, serve as look-back and nothing else.
+    merged = {server: merge(parts) for server, parts in tables.items()}
     new = sorted(s for s, m in merged.items() if s not in judged and _first_minute(m, newest) <= newest)
     servers = servers + new
     states = np.concatenate((states, new_states(len(new))))
@@ -124,11 +125,6 @@ def _pending(
 
 
 _NOTHING = merge([])
-
-
-def _usable(samples: Samples, judged: int) -> Samples:
-    """Rows that may still count: what came late for a minute already judged does not."""
-    return samples.rows(~samples.late | (samples.times // MINUTE_MS > judged))
 
 
 def _first_minute(samples: Samples, newest: int) -> int:

@@ -2,6 +2,6 @@
 
 from openmanager.web.app import create_app, lambda_handler
 from openmanager.web.auth import Caller
-from openmanager.web.body import bounded_body
+from openmanager.web.body import bounded_body, documented
 
-__all__ = ["Caller", "bounded_body", "create_app", "lambda_handler"]
+__all__ = ["Caller", "bounded_body", "create_app", "documented", "lambda_handler"]

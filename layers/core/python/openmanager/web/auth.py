@@ -3,17 +3,19 @@
 import hmac
 from typing import Annotated
 
-from fastapi import Depends, Header
+from fastapi import Depends
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from openmanager.errors import Unauthorized
 from openmanager.settings import settings
 
+_bearer = HTTPBearer(auto_error=False, description="the API key")
 
-def require_key(authorization: Annotated[str, Header(include_in_schema=False)] = "") -> None:
+
+async def require_key(sent: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]) -> None:
     """Raises Unauthorized unless the request carries the API key."""
-    scheme, _, token = authorization.partition(" ")
     key = settings().api_key
-    if scheme.lower() != "bearer" or not key or not hmac.compare_digest(token.strip().encode(), key.encode()):
+    if sent is None or not key or not hmac.compare_digest(sent.credentials.encode(), key.encode()):
         raise Unauthorized("send the header `Authorization: Bearer <key>`")
 
 

@@ -2,6 +2,8 @@
 
 from collections.abc import Awaitable, Callable
 
+from typing import Any
+
 from fastapi import Request
 
 from openmanager.errors import PayloadTooLarge, UnsupportedMediaType
@@ -26,3 +28,12 @@ def bounded_body(limit_bytes: int, encoding: str = "identity") -> Callable[[Requ
         return b"".join(parts)
 
     return read
+
+
+def documented(media_type: str, example: object = None, description: str = "") -> dict[str, Any]:
+    """What a route that reads its body itself tells OpenAPI about it."""
+    schema = {"type": "object"} if media_type == "application/json" else {"type": "string", "format": "binary"}
+    content: dict[str, Any] = {"schema": schema}
+    if example is not None:
+        content["example"] = example
+    return {"requestBody": {"required": True, "description": description, "content": {media_type: content}}}

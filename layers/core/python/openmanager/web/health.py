@@ -5,8 +5,7 @@ from typing import Any
 
 from openmanager.errors import OpenManagerError
 from openmanager.settings import settings
-from openmanager.stores import hot
-from openmanager.stores.redis import CommandFailed
+from openmanager.stores.redis import CommandFailed, connect
 
 _FRESH_S = 10.0
 _checked: tuple[float, str] = (float("-inf"), "")
@@ -18,7 +17,7 @@ def check() -> dict[str, Any]:
     at, state = _checked
     if time.monotonic() - at > _FRESH_S:
         try:
-            hot.ping()
+            connect().ping()
             state = "ok"
         except (OpenManagerError, CommandFailed):
             # Why goes to the log of whoever is hurt by it; strangers may read this answer.

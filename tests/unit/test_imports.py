@@ -1,0 +1,96 @@
+"""What a function does not need, it must not import; and inside the domain imports point down only."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+CORE = ROOT / "layers/core/python"
+HEAVY = frozenset({
+    "fastapi", "numpy", "tflite_runtime", "ai_edge_litert", "psycopg", "google.protobuf", "cramjam", "mcp", "boto3",
+    "httpx", "mangum", "aws_lambda_powertools", "jwt", "openmanager.inference.runtime",
+})
+# What each function needs of the heavy ones; all others must be absent once its module is imported.
+NEEDS = {
+    "ingest": {"fastapi", "mangum", "numpy", "google.protobuf", "cramjam", "httpx"},
+    "servers": {"fastapi", "mangum", "numpy", "httpx", "psycopg"},
+    "predictions": {"fastapi", "mangum", "numpy", "httpx"},
+    "stream": {"fastapi", "mangum", "numpy", "httpx"},
+    "system": {"fastapi", "mangum", "httpx"},
+    "tick": {"numpy", "tflite_runtime", "ai_edge_litert", "httpx", "aws_lambda_powertools",
+             "openmanager.inference.runtime"},
+    "archive": {"numpy", "psycopg", "httpx", "aws_lambda_powertools"},
+}
+FUNCTIONS = sorted(p.parent.name for p in (ROOT / "functions").glob("*/handler.py"))
+
+
+def test_every_function_of_serverless_yml_has_its_folder_and_its_import_list() -> None:
+    class Loader(yaml.SafeLoader):
+        pass
+
+    Loader.add_multi_constructor("!", lambda loader, suffix, node: suffix)
+    declared = yaml.load((ROOT / "serverless.yml").read_text(), Loader)["functions"]
+    assert sorted(declared) == FUNCTIONS == sorted(NEEDS)
+    assert all(f["handler"] == f"functions/{name}/handler.handler" for name, f in declared.items())
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_function_imports_nothing_heavy_that_it_does_not_need(function: str) -> None:
+    code = (
+        f"import sys; sys.path[:0] = [{str(ROOT)!r}, {str(CORE)!r}]\n"
+        f"import functions.{function}.handler\n"
+        f"print(' '.join(m for m in {sorted(HEAVY)!r} if m in sys.modules))"
+    )
+    # Without the variables of a deployment: nothing may read them at import.
+    done = subprocess.run(
+        [sys.executable, "-W", "error::DeprecationWarning:openmanager", "-c", code],
+        capture_output=True, text=True, check=False, env={"PATH": "/usr/bin:/bin"}, cwd=ROOT,
+    )
+    assert done.returncode == 0, done.stderr
+    assert set(done.stdout.split()) - NEEDS[function] == set()
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_handler_stays_a_door(function: str) -> None:
+    assert len((ROOT / "functions" / function / "handler.py").read_text().splitlines()) <= 60
+
+
+FLOORS = [
+    {"watch"},
+    {"fleet", "charts", "archive", "web"},
+    {"sources", "inference", "stores"},
+    {"telemetry"},
+    {"catalog", "settings", "errors", "logs"},
+]
+# Neighbours on one floor that may know each other, and in which direction.
+SIDEWAYS = {("web", "fleet"), ("watch", "watch")}
+
+
+def _room(module: str) -> str:
+    return module.split(".")[1] if module.count(".") else ""
+
+
+def test_inside_the_domain_imports_point_down_only() -> None:
+    floor = {room: i for i, rooms in enumerate(FLOORS) for room in rooms}
+    wrong = []
+    for path in sorted((CORE / "openmanager").rglob("*.py")):
+        here = path.relative_to(CORE / "openmanager").parts[0].removesuffix(".py")
+        if here == "__init__":
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = []
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("openmanager"):
+                names = [f"{node.module}.{alias.name}" for alias in node.names]
+            elif isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names if alias.name.startswith("openmanager")]
+            for there in map(_room, names):
+                if there == here or (here, there) in SIDEWAYS:
+                    continue
+                same_ground = floor[here] == floor[there] == len(FLOORS) - 1
+                if floor[there] <= floor[here] and not same_ground:
+                    wrong.append(f"{path.name}: {here} imports {there}")
+    assert wrong == []
