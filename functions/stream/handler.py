@@ -3,22 +3,19 @@
 from collections.abc import AsyncIterator
 from typing import Annotated
 
-from fastapi import Header, Query
+from fastapi import Depends
 from fastapi.sse import EventSourceResponse, ServerSentEvent
+
 from openmanager.web import Caller, create_app, lambda_handler
-from openmanager.web.sse import follow, parse_topics
+from openmanager.web.sse import Reader, follow, reader
 
 app = create_app("stream")
 
 
 @app.get("/api/stream", response_class=EventSourceResponse)
-async def stream(
-    _: Caller,
-    topics: Annotated[str, Query(description="metrics, predictions")] = "metrics,predictions",
-    last_event_id: Annotated[str | None, Header()] = None,
-) -> AsyncIterator[ServerSentEvent]:
+async def stream(_: Caller, asked: Annotated[Reader, Depends(reader)]) -> AsyncIterator[ServerSentEvent]:
     """A snapshot, then every event as it comes, until `bye`; a reader comes back with the last id it saw."""
-    async for event in follow(parse_topics(topics), last_event_id):
+    async for event in follow(asked):
         yield event
 
 

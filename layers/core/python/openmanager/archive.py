@@ -14,7 +14,7 @@ import numpy as np
 from openmanager.errors import DamagedFrame
 from openmanager.settings import settings
 from openmanager.stores import history, hot
-from openmanager.stores.segments import BACKLOG, SEGMENT_MS, frames_key, read_hash, segment_of, stored_frames
+from openmanager.stores.segments import BACKLOG, SEGMENT_MS, frames_key, oldest_segment, read_hash, segment_of, stored_frames
 from openmanager.telemetry.samples import MINUTE_MS, Samples, merge
 from openmanager.telemetry.windows import LOOKBACK_MS
 
@@ -24,8 +24,6 @@ _CLOSED_AFTER_MS = 3 * SEGMENT_MS
 _MARGIN_MS = LOOKBACK_MS + SEGMENT_MS
 # What no round has judged within a day never will be.
 _UNJUDGED_MS = 24 * 3600 * 1000
-# Before the first run nothing older can lie in a segment's hash.
-_FIRST_REACH_MS = 6 * 3600 * 1000
 
 
 @dataclass(slots=True)
@@ -61,16 +59,17 @@ def _move_segments(
     shard: int, judged: Mapping[str, int], now_ms: int, report: Report, out_of_time: Callable[[], bool]
 ) -> None:
     until = hot.archived_until(shard)
-    first = until if until is not None else segment_of(now_ms - _FIRST_REACH_MS)
+    closed = segment_of(now_ms - _CLOSED_AFTER_MS)
+    first = until if until is not None else oldest_segment(shard) or closed
     clean = True
-    for segment in range(first, segment_of(now_ms - _CLOSED_AFTER_MS), SEGMENT_MS // 1000):
+    for segment in range(first, closed, SEGMENT_MS // 1000):
         if out_of_time():
             report.carried_over = True
-            return
+            break
         clean = _move_hash(frames_key(shard, segment), judged, now_ms, report) and clean
         if clean:
             until = segment + SEGMENT_MS // 1000
-    if until is not None and until != first:
+    if until is not None and until > first:
         hot.set_archived_until(shard, until)
 
 

@@ -204,6 +204,19 @@ def read_hash(key: str) -> dict[str, str]:
     return pairs(connect().call("HGETALL", key, repeatable=True))
 
 
+def oldest_segment(shard: int) -> int | None:
+    """The oldest segment (s) that Redis holds; walks the key space, so only for who does not know where to start."""
+    found: list[int] = []
+    cursor = "0"
+    while True:
+        cursor, keys = connect().call(
+            "SCAN", cursor, "MATCH", frames_key(shard, "*"), "COUNT", 1000, repeatable=True
+        )
+        found += [int(place) for key in keys if (place := key.rpartition(":")[2]) != BACKLOG]
+        if str(cursor) == "0":
+            return min(found, default=None)
+
+
 def read_shard_frames(shard: int, segments: Sequence[int | str]) -> list[StoredFrame]:
     """All frames of some segments of a shard."""
     if not segments:

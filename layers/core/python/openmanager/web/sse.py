@@ -3,11 +3,14 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Annotated
 
+from fastapi import Header, Query
 from fastapi.sse import ServerSentEvent
 
 from openmanager import fleet
-from openmanager.errors import InvalidInput
+from openmanager.errors import InvalidInput, StoreUnavailable
 from openmanager.settings import settings
 from openmanager.stores import feed
 
@@ -16,36 +19,52 @@ _RETRY_MS = 3000
 _TOPICS = {"metrics": "metrics", "predictions": "prediction"}
 
 
-def parse_topics(text: str) -> frozenset[str]:
-    """The event names of comma-separated topics. Raises InvalidInput."""
-    names = [name.strip() for name in text.split(",")]
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """What a reader asked for: event names, where to go on, and whether what came since is no longer held."""
+
+    events: frozenset[str]
+    cursor: str
+    resumes: bool
+    gap: bool
+
+
+def reader(
+    topics: Annotated[str, Query(description="any of metrics, predictions")] = "metrics,predictions",
+    last_event_id: Annotated[str | None, Header(description="go on after this event")] = None,
+) -> Reader:
+    """Raises InvalidInput and StoreUnavailable while an error can still be told as one."""
+    names = [name.strip() for name in topics.split(",")]
     if unknown := [name for name in names if name not in _TOPICS]:
         raise InvalidInput("topics", f"{unknown[0]!r} is not one of {', '.join(_TOPICS)}")
-    return frozenset(_TOPICS[name] for name in names)
+    events = frozenset(_TOPICS[name] for name in names)
+    last = feed.check_id(last_event_id, "Last-Event-ID") if last_event_id else None
+    oldest, newest = feed.bounds()
+    gap = last is not None and feed.is_before(last, oldest)
+    resumes = last is not None and not gap
+    return Reader(events, last if last and resumes else newest, resumes, gap)
 
 
-async def follow(events: frozenset[str], last_id: str | None) -> AsyncIterator[ServerSentEvent]:
+async def follow(asked: Reader) -> AsyncIterator[ServerSentEvent]:
     """Snapshot (unless the reader resumes within what the feed still holds), events, `bye`.
 
-    The connection ends by itself after the configured window, because a reader that went away is billed for until
-    then. Raises InvalidInput for an id that is not ours.
+    The stream ends by itself after the configured window, because a reader that went away is billed for until then.
     """
     deadline = time.monotonic() + settings().stream_window_s
-    oldest, newest = await asyncio.to_thread(feed.bounds)
+    cursor = asked.cursor
     yield ServerSentEvent(comment="open", retry=_RETRY_MS)
-    cursor = feed.check_id(last_id, "Last-Event-ID") if last_id else newest
-    if not last_id or feed.is_before(cursor, oldest):
-        cursor = newest
-        servers = await asyncio.to_thread(fleet.listing)
-        yield ServerSentEvent(
-            event="snapshot", id=cursor, data={"servers": servers, "gap": bool(last_id)}
-        )
-    while True:
-        for event in await asyncio.to_thread(feed.after, cursor):
-            cursor = event.id
-            if event.name in events:
-                yield ServerSentEvent(event=event.name, id=event.id, data=event.data)
-        if time.monotonic() >= deadline:
-            yield ServerSentEvent(event="bye", id=cursor, data={"reason": "window"})
-            return
-        await asyncio.sleep(min(_POLL_S, max(0.0, deadline - time.monotonic())))
+    try:
+        if not asked.resumes:
+            servers = await asyncio.to_thread(fleet.listing)
+            yield ServerSentEvent(event="snapshot", id=cursor, data={"servers": servers, "gap": asked.gap})
+        while True:
+            for event in await asyncio.to_thread(feed.after, cursor):
+                cursor = event.id
+                if event.name in asked.events:
+                    yield ServerSentEvent(event=event.name, id=event.id, data=event.data)
+            if time.monotonic() >= deadline:
+                yield ServerSentEvent(event="bye", id=cursor, data={"reason": "window"})
+                return
+            await asyncio.sleep(min(_POLL_S, max(0.0, deadline - time.monotonic())))
+    except StoreUnavailable:
+        yield ServerSentEvent(event="bye", id=cursor, data={"reason": "store"})

@@ -1,0 +1,227 @@
+"""The doors, as Lambda opens them: real events through each handler, twice in a row where warm state could matter."""
+
+import hashlib
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from openmanager.stores import feed
+from openmanager.watch import round as rounds
+
+from functions.archive.handler import handler as archive
+from functions.ingest.handler import handler as ingest
+from functions.predictions.handler import handler as predictions
+from functions.servers.handler import handler as servers
+from functions.stream.handler import handler as stream
+from functions.system.handler import handler as system
+from functions.tick.handler import handler as tick
+from infra import openapi
+from infra.local.serverless import read_service
+from infra.local.stack import Upstash
+from tests.conftest import API_KEY
+from tests.events import Context, Reply, invoke
+
+SWAGGER = openapi.ROOT / "functions/system/vendor/swagger-ui"
+MINUTE_S = 60
+
+
+def push(server: str = "web-01", minutes: int = 70, **more: Any) -> Reply:
+    now = time.time()
+    samples = [
+        {"time": now - MINUTE_S * i, "metrics": {"cpu_utilization": 20 + i % 3, "load_1m": 0.5}} for i in range(minutes)
+    ]
+    body = json.dumps({"server": server, "role": "web", "samples": samples, **more}).encode()
+    return invoke(ingest, "POST", "/api/ingest", key=API_KEY, body=body)
+
+
+def judge_everything() -> None:
+    rounds.tick(int((time.time() + 150) * 1000))
+
+
+def test_a_push_shows_at_once_and_is_judged_by_the_next_round(stores_env: dict[str, str]) -> None:
+    for _ in range(2):
+        reply = push()
+        assert (reply.status, reply.json()) == (200, {"accepted": 140, "rejected": [], "next_push_s": 60})
+    (entry,) = invoke(servers, "GET", "/api/servers", key=API_KEY).json()["servers"]
+    assert (entry["id"], entry["role"], entry["status"]) == ("web-01", "web", "unknown")
+    assert entry["metrics"] == {"cpu_utilization": 20.0, "load_1m": 0.5}
+    early = invoke(predictions, "GET", "/api/servers/web-01/prediction", key=API_KEY)
+    assert (early.status, "has not been judged yet" in early.json()["detail"]) == (404, True)
+    judge_everything()
+    verdict = invoke(predictions, "GET", "/api/servers/web-01/prediction", key=API_KEY).json()
+    assert verdict["status"] == "healthy"
+    assert 0 < verdict["confidence"] < 0.1
+    assert verdict["missing"]["history_minutes"] == 240 - 70
+    detail = invoke(servers, "GET", "/api/servers/web-01", key=API_KEY).json()
+    assert detail["verdict"] == verdict
+    assert detail["status"] == "healthy"
+
+
+def test_metrics_come_on_an_even_grid(stores_env: dict[str, str]) -> None:
+    push(minutes=10)
+    reply = invoke(servers, "GET", "/api/servers/web-01/metrics", key=API_KEY, query="step=120").json()
+    assert reply["step"] == 120
+    assert len(reply["times"]) in (30, 31)
+    assert set(reply["metrics"]) == {"cpu_utilization", "load_1m"}
+    assert 4 <= sum(v is not None for v in reply["metrics"]["load_1m"]) <= 7
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [("from=yesterday", "from"), ("from=5&to=4", "from"), ("step=0", "step"), ("step=x", "step"),
+     ("from=0&to=1000000&step=1", "step")],
+)
+def test_a_bad_range_names_the_field(stores_env: dict[str, str], query: str, field: str) -> None:
+    reply = invoke(servers, "GET", "/api/servers/web-01/metrics", key=API_KEY, query=query)
+    assert (reply.status, reply.json()["field"]) == (400, field)
+    assert reply.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize("path", ["", "/metrics"])
+def test_an_unknown_server_is_not_found(stores_env: dict[str, str], path: str) -> None:
+    assert invoke(servers, "GET", f"/api/servers/nobody{path}", key=API_KEY).status == 404
+    assert invoke(predictions, "GET", "/api/servers/nobody/prediction", key=API_KEY).status == 404
+
+
+def test_the_listing_can_be_narrowed_by_status(stores_env: dict[str, str]) -> None:
+    push("web-01")
+    push("web-02")
+    listed = invoke(servers, "GET", "/api/servers", key=API_KEY, query="status=unknown").json()["servers"]
+    assert [s["id"] for s in listed] == ["web-01", "web-02"]
+    assert invoke(servers, "GET", "/api/servers", key=API_KEY, query="status=critical").json()["servers"] == []
+    assert invoke(servers, "GET", "/api/servers", key=API_KEY, query="status=fine").status == 400
+
+
+def test_bad_samples_are_named_and_the_others_kept(stores_env: dict[str, str]) -> None:
+    body = b'{"server":"web-01","samples":[{"metrics":{"load_1m":1,"lod_5m":1,"cpu_utilization":-3}}]}'
+    reply = invoke(ingest, "POST", "/api/ingest", key=API_KEY, body=body).json()
+    assert reply["accepted"] == 1
+    assert [r["field"] for r in reply["rejected"]] == [
+        "samples[0].metrics.lod_5m", "samples[0].metrics.cpu_utilization"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "body", "status"),
+    [
+        ("/api/ingest", {}, b"not json", 400),
+        ("/api/ingest", {"content-encoding": "br"}, b"{}", 415),
+        ("/api/ingest", {}, b" " * ((8 << 20) + 1), 413),
+        ("/api/v1/write", {"content-type": "application/x-protobuf"}, b"x", 415),
+        ("/api/v1/write", {"content-type": "text/plain", "content-encoding": "snappy"}, b"x", 415),
+        ("/api/v1/write", {"content-type": "application/x-protobuf", "content-encoding": "snappy"}, b"x", 400),
+    ],
+)
+def test_a_body_we_cannot_read_is_refused_as_such(
+    stores_env: dict[str, str], path: str, headers: dict[str, str], body: bytes, status: int
+) -> None:
+    reply = invoke(ingest, "POST", path, key=API_KEY, headers=headers, body=body)
+    assert (reply.status, reply.json()["status"]) == (status, status)
+
+
+def test_with_redis_away_nothing_is_acknowledged(stores_env: dict[str, str], upstash: Upstash) -> None:
+    with upstash.away():
+        reply = push()
+    assert reply.status == 503
+    assert reply.headers["retry-after"] == "5"
+    assert push().status == 200
+
+
+PUBLIC = {"/api/health", "/api/docs", "/api/docs/{asset}", "/api/openapi.json"}
+
+
+def test_every_route_but_health_and_documentation_wants_the_key(stores_env: dict[str, str]) -> None:
+    handlers = {"ingest": ingest, "servers": servers, "predictions": predictions, "stream": stream, "system": system}
+    tried = 0
+    for function in read_service(openapi.ROOT / "serverless.yml").functions:
+        for route in function.routes:
+            path = route.path.replace("{id}", "web-01").replace("{asset}", "swagger-ui.css")
+            for key in (None, "wrong", ""):
+                status = invoke(handlers[function.name], route.method, path, key=key).status
+                assert (status == 401) == (route.path not in PUBLIC), route
+                tried += 1
+    assert tried == 3 * 11
+
+
+def test_health_says_when_redis_is_away(stores_env: dict[str, str], upstash: Upstash) -> None:
+    assert invoke(system, "GET", "/api/health").json()["status"] == "ok"
+
+
+def test_the_description_in_the_repository_is_today_s() -> None:
+    assert openapi.TARGET.read_text() == openapi.text(), "run `python -m infra.openapi`"
+    described = {
+        (path, method.upper()) for path, operations in openapi.describe()["paths"].items() for method in operations
+    }
+    declared = {
+        (r.path, r.method) for f in read_service(openapi.ROOT / "serverless.yml").functions for r in f.routes
+    }
+    assert declared - described == {(p, "GET") for p in PUBLIC - {"/api/health"}}
+
+
+def test_the_documentation_page_is_served_whole(stores_env: dict[str, str]) -> None:
+    assert b"/api/docs/swagger-ui-bundle.js" in invoke(system, "GET", "/api/docs").body
+    assert invoke(system, "GET", "/api/openapi.json").json()["openapi"] == "3.1.0"
+    for name in ("swagger-ui-bundle.js", "swagger-ui.css"):
+        served = invoke(system, "GET", f"/api/docs/{name}")
+        assert (served.status, served.body) == (200, (SWAGGER / name).read_bytes())
+    assert invoke(system, "GET", "/api/docs/handler.py").status == 404
+
+
+def test_vendored_files_are_the_ones_whose_checksums_were_recorded() -> None:
+    for line in (SWAGGER / "SHA256SUMS").read_text().splitlines():
+        digest, name = line.split()
+        assert hashlib.sha256(Path(SWAGGER / name).read_bytes()).hexdigest() == digest
+
+
+def events(reply: Reply) -> list[dict[str, str]]:
+    """The server-sent events of a body."""
+    blocks = reply.body.decode().strip().split("\n\n")
+    return [dict(line.split(": ", 1) for line in b.splitlines() if not line.startswith(":")) for b in blocks]
+
+
+def test_the_stream_begins_with_a_snapshot_and_resumes_without_loss_or_repeat(
+    stores_env: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENMANAGER_STREAM_WINDOW_S", "0")
+    push()
+    first = events(invoke(stream, "GET", "/api/stream", key=API_KEY))
+    assert [e.get("event") for e in first] == [None, "snapshot", "bye"]
+    assert first[0]["retry"] == "3000"
+    assert json.loads(first[1]["data"])["servers"][0]["id"] == "web-01"
+    judge_everything()
+    after = {"last-event-id": first[-1]["id"]}
+    second = events(invoke(stream, "GET", "/api/stream", key=API_KEY, headers=after))
+    assert [e.get("event") for e in second] == [None, "metrics", "prediction", "bye"]
+    assert json.loads(second[2]["data"])["servers"]["web-01"]["status"] == "healthy"
+    third = events(invoke(stream, "GET", "/api/stream", key=API_KEY, headers={"last-event-id": second[-1]["id"]}))
+    assert [e.get("event") for e in third] == [None, "bye"]
+    only = events(invoke(stream, "GET", "/api/stream", key=API_KEY, headers=after, query="topics=predictions"))
+    assert [e.get("event") for e in only] == [None, "prediction", "bye"]
+
+
+def test_a_reader_who_was_away_too_long_gets_a_snapshot_that_says_so(
+    stores_env: dict[str, str], monkeypatch: pytest.MonkeyPatch, empty_redis: Upstash
+) -> None:
+    monkeypatch.setenv("OPENMANAGER_STREAM_WINDOW_S", "0")
+    push()
+    judge_everything()
+    assert feed.bounds() != ("0-0", "0-0")
+    reply = invoke(stream, "GET", "/api/stream", key=API_KEY, headers={"last-event-id": "1000-0"})
+    assert json.loads(events(reply)[1]["data"])["gap"] is True
+
+
+@pytest.mark.parametrize(("headers", "query"), [({"last-event-id": "x"}, ""), ({}, "topics=weather")])
+def test_a_stream_request_out_of_form_is_refused(
+    stores_env: dict[str, str], headers: dict[str, str], query: str
+) -> None:
+    assert invoke(stream, "GET", "/api/stream", key=API_KEY, headers=headers, query=query).status == 400
+
+
+def test_the_scheduled_functions_answer_with_what_they_did(stores_env: dict[str, str]) -> None:
+    push()
+    assert tick({}, Context())["verdicts"] > 0
+    assert tick({}, Context())["held"] is True
+    assert archive({}, Context())["verdicts"] > 0
+    assert archive({}, Context())["verdicts"] == 0
