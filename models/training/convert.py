@@ -34,9 +34,7 @@ def concrete(kind: str, weights: list[tf.Tensor]) -> tuple[tf.Module, Callable[.
                 *(tf.TensorSpec((None, UNITS), tf.float32, name=n) for n in ("h1", "c1", "h2", "c2")),
             ]
         )
-        def serve(
-            x: tf.Tensor, h1: tf.Tensor, c1: tf.Tensor, h2: tf.Tensor, c2: tf.Tensor
-        ) -> dict[str, tf.Tensor]:
+        def serve(x: tf.Tensor, h1: tf.Tensor, c1: tf.Tensor, h2: tf.Tensor, c2: tf.Tensor) -> dict[str, tf.Tensor]:
             y, state = step(weights, x, (h1, c1, h2, c2))
             return {"y": y} | dict(zip(("h1_next", "c1_next", "h2_next", "c2_next"), state, strict=True))
 

@@ -2,12 +2,13 @@
 
 import csv
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from openmanager.catalog import METRIC, MODEL_METRICS
+from openmanager.catalog import FAILURE_INPUTS, METRIC, MODEL_METRICS
 from openmanager.telemetry import scaling
 
 Floats = NDArray[np.float32]
@@ -37,13 +38,17 @@ class Server:
 
 @dataclass(frozen=True, eq=False)
 class Series:
-    """One series for the forecaster: its source, values, and the index where its test part starts."""
+    """One series for the forecaster: its source, values, and the index where its test part starts.
 
+    `judged` series count in the scores; the others only widen what is learnt.
+    """
+
+    source: str
     server: str
-    metric: str
     values: NDArray[np.float64]
     floor: float
     test: int
+    judged: bool = True
 
 
 def servers(folder: Path) -> list[Server]:
@@ -72,35 +77,35 @@ def _scaled(values: list[Floats]) -> list[Floats]:
 
 
 def series(folder: Path, fleet: list[Server]) -> list[Series]:
-    """Every series for the forecaster: the five failure inputs of SMD, all of ASD, CloudWatch of NAB."""
+    """Every series for the forecaster: SMD (judged: the five failure inputs), ASD, CloudWatch of NAB."""
     out = []
     for s in fleet:
-        for name, column in _five(s.values).items():
-            out.append(Series(f"smd/{s.name}", name, column, 0.001, s.labelled))
+        wide = s.values.astype(np.float64)
+        for keys in FAILURE_INPUTS.values():
+            column = wide[:, [MODEL_METRICS.index(key) for key in keys]].mean(axis=1)
+            out.append(Series("smd", s.name, column, 0.001, s.labelled))
+        out += [Series("smd", s.name, column, 0.001, s.labelled, judged=False) for column in wide.T]
     for server, d in _npz(folder, "asd").items():
         both = np.concatenate([d["train"], d["test"]]).astype(np.float64)
-        out += [
-            Series(f"asd/{server}", str(k), both[:, k], 0.001, len(d["train"])) for k in range(both.shape[1])
-        ]
+        out += [Series("asd", server, both[:, k], 0.001, len(d["train"])) for k in range(both.shape[1])]
     for path in sorted((_existing(folder, "nab") / "realAWSCloudwatch").glob("*.csv")):
         with path.open() as file:
             values = np.array([float(row[1]) for row in list(csv.reader(file))[1:]])
-        out.append(
-            Series(
-                f"nab/{path.stem}", path.stem, values, 0.001 * float(np.ptp(values)), len(values) * 7 // 10
-            )
-        )
+        floor = 0.001 * float(np.ptp(values))
+        out.append(Series("nab", path.stem, values, floor, len(values) * 7 // 10))
     return [s for s in out if np.ptp(s.values[: s.test]) > 0 and np.ptp(s.values[s.test :]) > 0]
 
 
-def _five(values: Floats) -> dict[str, NDArray[np.float64]]:
-    from openmanager.catalog import FAILURE_INPUTS
-
-    wide = values.astype(np.float64)
-    return {
-        name: wide[:, [MODEL_METRICS.index(key) for key in keys]].mean(axis=1)
-        for name, keys in FAILURE_INPUTS.items()
-    }
+def over_time(step: Callable[[Floats, Floats], Floats], rows: list[Floats]) -> list[Floats]:
+    """`step(previous, row)` through time for several servers at once; the first `previous` is NaN."""
+    length = max(map(len, rows))
+    table = np.full((length, len(rows), *rows[0].shape[1:]), np.nan, np.float32)
+    for i, r in enumerate(rows):
+        table[: len(r), i] = r
+    state = np.full_like(table[0], np.nan)
+    for t in range(length):
+        table[t] = state = step(state, table[t])
+    return [np.ascontiguousarray(table[: len(r), i]) for i, r in enumerate(rows)]
 
 
 def folds(fleet: list[Server]) -> list[tuple[list[Server], list[Server]]]:
@@ -122,9 +127,7 @@ def soon(label: NDArray[np.bool_], horizon: int) -> NDArray[np.bool_]:
 
 def _existing(folder: Path, part: str) -> Path:
     if not (folder / part).is_dir():
-        raise DataMissing(
-            f"{folder / part}: no such folder; --data names the folder that holds smd/, asd/ and nab/"
-        )
+        raise DataMissing(f"{folder / part}: no such folder; --data names the folder that holds smd/, asd/ and nab/")
     return folder / part
 
 

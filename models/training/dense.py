@@ -1,6 +1,6 @@
 """Small dense networks: training in TensorFlow, weights in and out as numpy arrays."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -42,6 +42,20 @@ def predict(layers: Layers, x: Floats) -> Floats:
     return np.asarray(x, np.float32)
 
 
+@dataclass(frozen=True)
+class NumpyNetwork:
+    """A float32 network, not yet converted, in the place of a model file. `squash` ends it in a sigmoid."""
+
+    layers: Layers
+    constants: Mapping[str, float]
+    squash: bool = False
+
+    def run(self, *arrays: Floats) -> tuple[Floats, ...]:
+        """The network's output (n, width)."""
+        out = predict(self.layers, arrays[0])
+        return (1 / (1 + np.exp(-out)) if self.squash else out,)
+
+
 def fit(
     sizes: tuple[int, ...],
     x: Floats,
@@ -49,7 +63,6 @@ def fit(
     loss: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
     recipe: Recipe,
     seed: int,
-    augment: Callable[[Floats, np.random.Generator], Floats] | None = None,
 ) -> Layers:
     """Layers of a network `sizes` that minimises `loss(y, output)` over rows of `x`."""
     rng = np.random.default_rng(seed)
@@ -79,8 +92,7 @@ def fit(
         for at in range(0, len(x) - recipe.batch + 1, recipe.batch):
             rows = order[at : at + recipe.batch]
             adam.learning_rate.assign(recipe.peak_rate * one_cycle(done / steps))
-            xs = augment(x[rows], rng) if augment else x[rows]
-            update(tf.constant(xs), tf.constant(y[rows]))
+            update(tf.constant(x[rows]), tf.constant(y[rows]))
             done += 1
     return [(w.numpy(), b.numpy()) for w, b in layers]
 

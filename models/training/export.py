@@ -36,7 +36,8 @@ def convert(
     sample: Floats | None,
     constants: dict[str, float],
 ) -> Model:
-    """The model `name` in one format, written to `folder`, loaded through the code that serves it."""
+    """The model `name` in one format, written to `folder` and loaded through the code that serves it."""
+    folder.mkdir(exist_ok=True)
     target = folder / f"{name}-{form}.tflite"
     source = folder / f"{name}.npz"
     extra = {} if sample is None else {"sample": sample}
@@ -101,17 +102,13 @@ def ship(chosen: dict[str, tuple[str, Model]], source: Path, target: Path, about
         }
         # About as wide as what the inputs are scaled to in service.
         given = [
-            np.abs(rng.normal(0, 0.3, (24, t.width)))
-            if name == "failure"
-            else rng.normal(0, 0.3, (24, t.width))
+            np.abs(rng.normal(0, 0.3, (24, t.width))) if name == "failure" else rng.normal(0, 0.3, (24, t.width))
             for t in entry.inputs
         ]
         given = [g.astype(np.float32) for g in given]
         golden |= {f"{name}.in.{t.name}": g for t, g in zip(entry.inputs, given, strict=True)}
         golden |= {f"{name}.out.{t.name}": g for t, g in zip(entry.outputs, model.run(*given), strict=True)}
-    (target / "manifest.json").write_text(
-        json.dumps({"schema": 1, **about, "models": models}, indent=1) + "\n"
-    )
+    (target / "manifest.json").write_text(json.dumps({"schema": 1, **about, "models": models}, indent=1) + "\n")
     np.savez_compressed(target / "golden.npz", **golden)
 
 
@@ -119,9 +116,7 @@ def commit() -> str:
     """The commit that training ran from, marked + where the tree held changes of ours."""
 
     def git(*args: str) -> str:
-        return subprocess.run(
-            ["git", *args], cwd=ROOT, capture_output=True, text=True, check=True
-        ).stdout.strip()
+        return subprocess.run(["git", *args], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
 
     dirty = git(
         "status",

@@ -15,9 +15,7 @@ def step(weights: list[tf.Tensor], x: tf.Tensor, state: State) -> tuple[tf.Tenso
     return tf.matmul(h2, w3) + b3, (h1, c1, h2, c2)
 
 
-def _cell(
-    w: tf.Tensor, b: tf.Tensor, x: tf.Tensor, h: tf.Tensor, c: tf.Tensor
-) -> tuple[tf.Tensor, tf.Tensor]:
+def _cell(w: tf.Tensor, b: tf.Tensor, x: tf.Tensor, h: tf.Tensor, c: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Gates in the order input, forget, candidate, output (Gers, Schmidhuber and Cummins 2000)."""
     i, f, g, o = tf.split(tf.matmul(tf.concat([x, h], 1), w) + b, 4, axis=1)
     c = tf.sigmoid(f) * c + tf.sigmoid(i) * tf.tanh(g)

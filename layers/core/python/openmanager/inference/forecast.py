@@ -5,42 +5,42 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from openmanager.inference.runtime import Array, model
+from openmanager.inference.runtime import Array, Network, model
 
 WINDOW = 60
 STEPS = 30
+UNITS = 50
 
 
 def path(
-    windows: NDArray[np.floating[Any]], floor: NDArray[np.floating[Any]], steps: int = STEPS
+    windows: NDArray[np.floating[Any]],
+    floor: NDArray[np.floating[Any]],
+    steps: int = STEPS,
+    network: Network | None = None,
 ) -> NDArray[np.float64]:
     """The next `steps` values of n series, (n, steps), in the series' own units and on the windows' own grid.
 
-    `windows` (n, 60) the last values, oldest first, none missing; `floor` (n,) the smallest step worth
-    telling from rest, in the series' unit (.001 of the range is what the network was trained with).
+    `windows` (n, 60) the last values, oldest first, none missing; `floor` (n,) the smallest step worth telling from
+    rest, in the series' unit (.001 of the range is what the network was trained with).
     """
     windows = np.asarray(windows, np.float64)
     if windows.ndim != 2 or windows.shape[1] != WINDOW:
         raise ValueError(f"windows must be (n, {WINDOW}), got {windows.shape}")
     if not np.isfinite(windows).all():
         raise ValueError("windows must be finite: fill or drop series with missing values")
-    network = model("forecast")
+    network = network or model("forecast")
     last = windows[:, -1]
     scale = step_size(windows, floor)
     seen = np.arcsinh((windows - last[:, None]) / scale[:, None]).astype(np.float32)
-    width = network.entry.inputs[1].width
-    state: tuple[Array, ...] = tuple(np.zeros((len(windows), width), np.float32) for _ in range(4))
-    y = np.empty((len(windows), 1), np.float32)
-    for t in range(WINDOW):
-        y, *state_now = network.run(np.ascontiguousarray(seen[:, t : t + 1]), *state)
-        state = tuple(state_now)
-    out = np.empty((len(windows), steps))
-    for h in range(steps):
-        out[:, h] = last + scale * np.sinh(y[:, 0].astype(np.float64))
-        if h + 1 < steps:
-            y, *state_now = network.run(y, *state)
-            state = tuple(state_now)
-    return out
+    state: list[Array] = [np.zeros((len(windows), UNITS), np.float32)] * 4
+    y = seen[:, :1]
+    path = np.empty((len(windows), steps))
+    for t in range(WINDOW + steps - 1):
+        x = seen[:, t : t + 1] if t < WINDOW else y
+        y, *state = network.run(x, *state)
+        if t >= WINDOW - 1:
+            path[:, t - WINDOW + 1] = last + scale * np.sinh(y[:, 0].astype(np.float64))
+    return path
 
 
 def step_size(windows: NDArray[np.float64], floor: NDArray[np.floating[Any]]) -> NDArray[np.float64]:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,6 +73,17 @@ def read_manifest(folder: Path) -> dict[str, Entry]:
         raise ModelUnavailable(f"{path}: {error.strerror or error}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelUnavailable(f"{path}: not a manifest of ours ({error!r})") from error
+
+
+class Network(Protocol):
+    """What the functions of this package need of a model."""
+
+    @property
+    def constants(self) -> Mapping[str, float]:
+        """Scaling, thresholds and calibration, by name."""
+
+    def run(self, *arrays: Array) -> tuple[Array, ...]:
+        """Outputs (batch, width) for inputs (batch, width)."""
 
 
 class Model:
