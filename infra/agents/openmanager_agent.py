@@ -36,11 +36,12 @@ from typing import Any
 import psutil
 
 VERSION = "1.0"
+# fmt: off
 # Metrics read as they stand, and the decimals at which OpenManager keeps them.
 GAUGES = {
-    "cpu_utilization": 1, "load_1m": 2, "load_5m": 2, "load_15m": 2, "memory_used": 1,
-    "memory_used_effective": 1, "swap_utilization": 1, "filesystem_utilization": 1, "tcp_time_wait": 0,
-    "tcp_established": 0, "processes": 0, "uptime": 0,
+    "cpu_utilization": 1, "load_1m": 2, "load_5m": 2, "load_15m": 2, "memory_used": 1, "memory_used_effective": 1,
+    "swap_utilization": 1, "filesystem_utilization": 1, "tcp_time_wait": 0, "tcp_established": 0, "processes": 0,
+    "uptime": 0,
 }
 # Cumulative counters, sent as `name/device`; the server makes rates of them.
 DISK_COUNTERS = {
@@ -58,6 +59,7 @@ IGNORED_NETWORKS = (
     "lo", "veth", "docker", "br-", "virbr", "cni", "cali", "flannel", "tun", "tap", "utun", "wg", "ifb",
     "dummy", "bond", "team",
 )
+# fmt: on
 # Images that are full by nature.
 IGNORED_FILESYSTEMS = ("squashfs", "erofs", "iso9660", "tmpfs", "devtmpfs")
 
@@ -75,8 +77,13 @@ def read_sample() -> dict[str, Any]:
     gauges: dict[str, float] = {}
     counters: dict[str, float] = {}
     for found, reader in (
-        (gauges, read_processor), (gauges, read_memory), (gauges, read_filesystems), (gauges, read_tcp),
-        (gauges, read_system), (counters, read_disks), (counters, read_networks),
+        (gauges, read_processor),
+        (gauges, read_memory),
+        (gauges, read_filesystems),
+        (gauges, read_tcp),
+        (gauges, read_system),
+        (counters, read_disks),
+        (counters, read_networks),
     ):
         try:
             found.update(reader())
@@ -98,7 +105,9 @@ def read_processor() -> dict[str, float]:
     load = os.getloadavg()
     return {
         "cpu_utilization": psutil.cpu_percent(None),
-        "load_1m": load[0], "load_5m": load[1], "load_15m": load[2],
+        "load_1m": load[0],
+        "load_5m": load[1],
+        "load_15m": load[2],
     }
 
 
@@ -133,9 +142,7 @@ def read_tcp(proc_net: Path = Path("/proc/net")) -> dict[str, float]:
     """Established connections and sockets in TIME_WAIT, from the kernel's own counts (Linux only)."""
     if not proc_net.exists():
         return {}
-    names, values = (
-        line.split() for line in (proc_net / "snmp").read_text().splitlines() if line.startswith("Tcp:")
-    )
+    names, values = (line.split() for line in (proc_net / "snmp").read_text().splitlines() if line.startswith("Tcp:"))
     found = {"tcp_established": float(values[names.index("CurrEstab")])}
     if waiting := re.search(r"^TCP:.* tw (\d+)", (proc_net / "sockstat").read_text(), re.MULTILINE):
         found["tcp_time_wait"] = float(waiting[1])
@@ -152,9 +159,12 @@ def read_disks() -> dict[str, float]:
         if disk.startswith(IGNORED_DISKS) or (blocks.is_dir() and not (blocks / disk).exists()):
             continue
         values: dict[str, float] = {
-            "disk_reads": now.read_count, "disk_writes": now.write_count,
-            "disk_read_bytes": now.read_bytes, "disk_write_bytes": now.write_bytes,
-            "disk_read_time": now.read_time, "disk_write_time": now.write_time,
+            "disk_reads": now.read_count,
+            "disk_writes": now.write_count,
+            "disk_read_bytes": now.read_bytes,
+            "disk_write_bytes": now.write_bytes,
+            "disk_read_time": now.read_time,
+            "disk_write_time": now.write_time,
         }
         if (busy_ms := getattr(now, "busy_time", None)) is not None:
             values["disk_busy"] = busy_ms / 10
@@ -296,7 +306,8 @@ class Door:
         self.identity = identity
         self._opener = urllib.request.build_opener(_NoRedirect)
         self._headers = {
-            "Authorization": f"Bearer {token}", "Content-Type": "application/json",
+            "Authorization": f"Bearer {token}",
+            "Content-Type": "application/json",
             "User-Agent": f"openmanager-agent/{VERSION}",
         }
 

@@ -72,8 +72,11 @@ def scraped(live_gateway: Gateway, tmp_path: Path) -> Iterator[str]:
             tmp_path / "exporter.log", str(PROGRAMS["exporter"]), f"--web.listen-address=127.0.0.1:{exporter}"
         ) as first,
         running(
-            tmp_path / "prometheus.log", str(PROGRAMS["prometheus"]), f"--config.file={config}",
-            f"--storage.tsdb.path={tmp_path / 'tsdb'}", f"--web.listen-address=127.0.0.1:{port}",
+            tmp_path / "prometheus.log",
+            str(PROGRAMS["prometheus"]),
+            f"--config.file={config}",
+            f"--storage.tsdb.path={tmp_path / 'tsdb'}",
+            f"--web.listen-address=127.0.0.1:{port}",
         ) as second,
     ):
         yield f"127.0.0.1:{exporter}"
@@ -85,9 +88,7 @@ def scraped(live_gateway: Gateway, tmp_path: Path) -> Iterator[str]:
 
 
 def server(gateway: Gateway, name: str) -> dict[str, Any] | None:
-    request = urllib.request.Request(
-        f"{gateway.url}/api/servers", headers={"Authorization": f"Bearer {gateway.token}"}
-    )
+    request = urllib.request.Request(f"{gateway.url}/api/servers", headers={"Authorization": f"Bearer {gateway.token}"})
     with urllib.request.urlopen(request, timeout=10) as reply:
         servers: list[dict[str, Any]] = json.load(reply)["servers"]
     return next((s for s in servers if s["id"] == name), None)

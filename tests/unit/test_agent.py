@@ -100,8 +100,11 @@ def test_it_imports_nothing_but_the_standard_library_and_psutil() -> None:
         name.split(".")[0]
         for node in ast.walk(tree)
         for name in (
-            [alias.name for alias in node.names] if isinstance(node, ast.Import)
-            else [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            [alias.name for alias in node.names]
+            if isinstance(node, ast.Import)
+            else [node.module or ""]
+            if isinstance(node, ast.ImportFrom)
+            else []
         )
     }
     assert imported - set(sys.stdlib_module_names) == {"psutil"}
@@ -379,7 +382,8 @@ def test_sigterm_ends_it_at_once_even_while_a_push_hangs_and_loses_nothing(sink:
     sink.hold.clear()
     process = subprocess.Popen(
         [sys.executable, str(SOURCE), "--interval", "3600"],
-        env=environment(sink, OPENMANAGER_AGENT_SPOOL=str(tmp_path)), stderr=subprocess.PIPE,
+        env=environment(sink, OPENMANAGER_AGENT_SPOOL=str(tmp_path)),
+        stderr=subprocess.PIPE,
     )
     try:
         assert sink.arrived.wait(20)
@@ -400,7 +404,9 @@ def test_once_says_by_its_exit_code_whether_it_delivered(sink: Sink, monkeypatch
         monkeypatch.setenv(key, value)
     assert agent.main(["--once", "--role", "web", "--label", "rack=b4"]) == 0
     assert {k: v for k, v in sink.bodies[0].items() if k not in ("samples", "hostname")} == {
-        "server": "me", "role": "web", "labels": {"rack": "b4"},
+        "server": "me",
+        "role": "web",
+        "labels": {"rack": "b4"},
     }
     sink.script = [(503, {}, b"")]
     assert agent.main(["--once"]) == 1
@@ -429,8 +435,16 @@ def test_mistakes_are_named_before_anything_runs(
 
 
 def test_options_come_from_the_environment_too() -> None:
-    chosen = agent.options([], {
-        "OPENMANAGER_URL": "http://x", "OPENMANAGER_TOKEN": "t", "OPENMANAGER_INTERVAL": "5", "OPENMANAGER_ROLE": "web",
-        "OPENMANAGER_LABELS": "a=b,c=d=e", "OPENMANAGER_AGENT_SPOOL": "/var/spool/om", "OPENMANAGER_SERVER": "s",
-    })
+    chosen = agent.options(
+        [],
+        {
+            "OPENMANAGER_URL": "http://x",
+            "OPENMANAGER_TOKEN": "t",
+            "OPENMANAGER_INTERVAL": "5",
+            "OPENMANAGER_ROLE": "web",
+            "OPENMANAGER_LABELS": "a=b,c=d=e",
+            "OPENMANAGER_AGENT_SPOOL": "/var/spool/om",
+            "OPENMANAGER_SERVER": "s",
+        },
+    )
     assert (chosen.interval, chosen.role, chosen.label, chosen.spool) == (5, "web", ["a=b", "c=d=e"], "/var/spool/om")

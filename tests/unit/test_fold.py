@@ -37,10 +37,18 @@ def test_no_buckets_fold_to_no_rows() -> None:
 
 
 def test_processor_time_is_what_is_neither_idle_nor_waiting() -> None:
-    same(folded("cpu_utilization", {
-        "cpu_idle_total/0": [0.5, 1.0, NAN], "cpu_iowait_total/0": [0.1, 0.0, NAN],
-        "cpu_idle_total/1": [0.8, NAN, NAN], "cpu_iowait_total/1": [0.0, NAN, NAN],
-    }), [30, 0, NAN])
+    same(
+        folded(
+            "cpu_utilization",
+            {
+                "cpu_idle_total/0": [0.5, 1.0, NAN],
+                "cpu_iowait_total/0": [0.1, 0.0, NAN],
+                "cpu_idle_total/1": [0.8, NAN, NAN],
+                "cpu_iowait_total/1": [0.0, NAN, NAN],
+            },
+        ),
+        [30, 0, NAN],
+    )
 
 
 def test_processor_time_without_iowait_or_with_clocks_that_disagree() -> None:
@@ -60,14 +68,23 @@ def test_used_shares(key: str, total: str, free: str, expected: list[float]) -> 
 
 
 def test_the_fullest_filesystem_counts_as_df_counts_it() -> None:
-    same(folded("filesystem_utilization", {
-        # 5 % of / are reserved: 60 used of 95 that are to be had.
-        "filesystem_size_bytes//": [100, 100, NAN], "filesystem_free_bytes//": [40, 40, 40],
-        "filesystem_available_bytes//": [35, 35, 35],
-        "filesystem_size_bytes//var": [100, NAN, NAN], "filesystem_free_bytes//var": [10, 10, NAN],
-        "filesystem_available_bytes//var": [10, 10, NAN],
-        "filesystem_size_bytes//proc": [0, 0, 0], "filesystem_free_bytes//proc": [0, 0, 0],
-    }), [90, 100 * 60 / 95, NAN])
+    same(
+        folded(
+            "filesystem_utilization",
+            {
+                # 5 % of / are reserved: 60 used of 95 that are to be had.
+                "filesystem_size_bytes//": [100, 100, NAN],
+                "filesystem_free_bytes//": [40, 40, 40],
+                "filesystem_available_bytes//": [35, 35, 35],
+                "filesystem_size_bytes//var": [100, NAN, NAN],
+                "filesystem_free_bytes//var": [10, 10, NAN],
+                "filesystem_available_bytes//var": [10, 10, NAN],
+                "filesystem_size_bytes//proc": [0, 0, 0],
+                "filesystem_free_bytes//proc": [0, 0, 0],
+            },
+        ),
+        [90, 100 * 60 / 95, NAN],
+    )
 
 
 def test_a_filesystem_with_only_one_kind_of_free_space() -> None:
@@ -83,10 +100,16 @@ def test_counters_fold_over_devices_each_in_its_way() -> None:
 
 def test_disk_times_are_per_completed_request() -> None:
     series: dict[str, list[float]] = {
-        "disk_reads_total/a": [30, 0, NAN], "disk_writes_total/a": [10, 0, NAN], "disk_busy_total/a": [20, 0, NAN],
-        "disk_read_time_total/a": [60, 0, NAN], "disk_write_time_total/a": [40, 0, NAN],
-        "disk_reads_total/b": [10, 10, NAN], "disk_writes_total/b": [0, 0, NAN], "disk_busy_total/b": [5, 1, NAN],
-        "disk_read_time_total/b": [0, 5, NAN], "disk_write_time_total/b": [0, 0, NAN],
+        "disk_reads_total/a": [30, 0, NAN],
+        "disk_writes_total/a": [10, 0, NAN],
+        "disk_busy_total/a": [20, 0, NAN],
+        "disk_read_time_total/a": [60, 0, NAN],
+        "disk_write_time_total/a": [40, 0, NAN],
+        "disk_reads_total/b": [10, 10, NAN],
+        "disk_writes_total/b": [0, 0, NAN],
+        "disk_busy_total/b": [5, 1, NAN],
+        "disk_read_time_total/b": [0, 5, NAN],
+        "disk_write_time_total/b": [0, 0, NAN],
     }
     same(folded("disk_service_time", series), [10 * 25 / 50, 10 * 1 / 10, NAN])
     same(folded("disk_wait", series), [100 / 50, 5 / 10, NAN])
@@ -101,23 +124,49 @@ def test_a_disk_without_requests_neither_serves_nor_waits() -> None:
 
 def test_disk_times_from_totals_where_no_disk_is_named() -> None:
     same(folded("disk_service_time", {"disk_busy": [20], "disk_reads": [30], "disk_writes": [10]}), [5])
-    same(folded("disk_wait", {
-        "disk_reads": [30], "disk_writes": [10], "disk_read_time_total": [60], "disk_write_time_total": [40],
-    }), [2.5])
+    same(
+        folded(
+            "disk_wait",
+            {
+                "disk_reads": [30],
+                "disk_writes": [10],
+                "disk_read_time_total": [60],
+                "disk_write_time_total": [40],
+            },
+        ),
+        [2.5],
+    )
 
 
 def test_a_disk_with_an_ingredient_missing_is_left_out_of_the_quotient() -> None:
-    same(folded("disk_service_time", {
-        "disk_reads_total/a": [10], "disk_writes_total/a": [10], "disk_busy_total/a": [10],
-        "disk_reads_total/b": [1000], "disk_writes_total/b": [1000], "disk_busy_total/b": [NAN],
-    }), [5])
+    same(
+        folded(
+            "disk_service_time",
+            {
+                "disk_reads_total/a": [10],
+                "disk_writes_total/a": [10],
+                "disk_busy_total/a": [10],
+                "disk_reads_total/b": [1000],
+                "disk_writes_total/b": [1000],
+                "disk_busy_total/b": [NAN],
+            },
+        ),
+        [5],
+    )
 
 
 def test_network_errors_are_those_of_both_directions() -> None:
-    same(folded("network_errors", {
-        "network_receive_errors_total/a": [1, 1], "network_transmit_errors_total/a": [2, NAN],
-        "network_receive_errors_total/b": [4, NAN],
-    }), [7, 1])
+    same(
+        folded(
+            "network_errors",
+            {
+                "network_receive_errors_total/a": [1, 1],
+                "network_transmit_errors_total/a": [2, NAN],
+                "network_receive_errors_total/b": [4, NAN],
+            },
+        ),
+        [7, 1],
+    )
 
 
 def test_uptime_is_counted_from_the_boot() -> None:
@@ -125,15 +174,27 @@ def test_uptime_is_counted_from_the_boot() -> None:
 
 
 def test_the_most_direct_way_to_a_metric_wins_bucket_by_bucket() -> None:
-    same(folded("network_errors", {
-        "network_errors": [1, NAN, NAN, NAN], "network_errors_total": [2, 2, NAN, NAN],
-        "network_receive_errors_total/a": [3, 3, 3, NAN],
-    }), [1, 2, 3, NAN])
+    same(
+        folded(
+            "network_errors",
+            {
+                "network_errors": [1, NAN, NAN, NAN],
+                "network_errors_total": [2, 2, NAN, NAN],
+                "network_receive_errors_total/a": [3, 3, 3, NAN],
+            },
+        ),
+        [1, 2, 3, NAN],
+    )
 
 
 def test_a_value_without_instance_wins_over_its_instances() -> None:
-    same(folded("cpu_utilization", {"cpu_utilization": [9, NAN], "cpu_utilization/0": [20, 20],
-                                    "cpu_utilization/1": [40, 40]}), [9, 30])
+    same(
+        folded(
+            "cpu_utilization",
+            {"cpu_utilization": [9, NAN], "cpu_utilization/0": [20, 20], "cpu_utilization/1": [40, 40]},
+        ),
+        [9, 30],
+    )
 
 
 def test_shares_are_clipped_to_their_range() -> None:
@@ -141,10 +202,20 @@ def test_shares_are_clipped_to_their_range() -> None:
     same(folded("cpu_utilization", {"cpu_utilization": [103.0]}), [100])
 
 
-@given(st.permutations([
-    ("cpu_idle_total/0", 0.5), ("cpu_idle_total/1", 0.25), ("disk_reads_total/a", 3.0), ("disk_reads_total/b", 4.0),
-    ("disk_writes_total/b", 1.0), ("disk_busy_total/b", 7.0), ("disk_reads", 11.0), ("network_errors_total", 2.0),
-]))
+@given(
+    st.permutations(
+        [
+            ("cpu_idle_total/0", 0.5),
+            ("cpu_idle_total/1", 0.25),
+            ("disk_reads_total/a", 3.0),
+            ("disk_reads_total/b", 4.0),
+            ("disk_writes_total/b", 1.0),
+            ("disk_busy_total/b", 7.0),
+            ("disk_reads", 11.0),
+            ("network_errors_total", 2.0),
+        ]
+    )
+)
 def test_the_order_of_series_does_not_matter(series: list[tuple[str, float]]) -> None:
     out = fold({name: np.array([value]) for name, value in series}, np.array([0]))
     again = fold({name: np.array([value]) for name, value in sorted(series)}, np.array([0]))
@@ -153,11 +224,13 @@ def test_the_order_of_series_does_not_matter(series: list[tuple[str, float]]) ->
 
 def test_real_scrapes_fold_to_sane_metrics() -> None:
     """Four scrapes of a nearly idle machine with two cores, one disk and no swap."""
-    scrapes = merge([
-        push.samples
-        for path in sorted((CAPTURES / "remote_write").glob("*.body"))
-        for push in prometheus.parse(path.read_bytes(), 1_795_429_300_000).pushes
-    ])
+    scrapes = merge(
+        [
+            push.samples
+            for path in sorted((CAPTURES / "remote_write").glob("*.body"))
+            for push in prometheus.parse(path.read_bytes(), 1_795_429_300_000).pushes
+        ]
+    )
     span_s = np.diff(scrapes.times) / 1000
     series = {
         name: column[1:] if part_of(name).kind == "gauge" else np.diff(column) / span_s

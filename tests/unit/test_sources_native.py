@@ -35,15 +35,24 @@ def cells(parsed: Parsed) -> dict[tuple[str, str, int], float]:
 
 
 def test_a_body_written_by_hand() -> None:
-    parsed = parse({
-        "server": "web-01", "hostname": "web-01.example.com", "role": "web", "environment": "aws", "stage": "prod",
-        "labels": {"rack": "b4"},
-        "samples": [
-            {"time": NOW_S, "metrics": {"cpu_utilization": 41.5, "load_1m": 2},
-             "counters": {"network_receive_bytes/eth0": 118208, "cpu_idle_total/0": 3.25}},
-            {"time": NOW_S - 60, "metrics": {"filesystem_size_bytes//var": 10}},
-        ],
-    })
+    parsed = parse(
+        {
+            "server": "web-01",
+            "hostname": "web-01.example.com",
+            "role": "web",
+            "environment": "aws",
+            "stage": "prod",
+            "labels": {"rack": "b4"},
+            "samples": [
+                {
+                    "time": NOW_S,
+                    "metrics": {"cpu_utilization": 41.5, "load_1m": 2},
+                    "counters": {"network_receive_bytes/eth0": 118208, "cpu_idle_total/0": 3.25},
+                },
+                {"time": NOW_S - 60, "metrics": {"filesystem_size_bytes//var": 10}},
+            ],
+        }
+    )
     assert cells(parsed) == {
         ("web-01", "cpu_utilization", NOW_MS): 41.5,
         ("web-01", "load_1m", NOW_MS): 2,
@@ -52,7 +61,11 @@ def test_a_body_written_by_hand() -> None:
         ("web-01", "filesystem_size_bytes//var", NOW_MS - 60_000): 10,
     }
     assert parsed.pushes[0].attributes == {
-        "hostname": "web-01.example.com", "role": "web", "environment": "aws", "stage": "prod", "labels.rack": "b4",
+        "hostname": "web-01.example.com",
+        "role": "web",
+        "environment": "aws",
+        "stage": "prod",
+        "labels.rack": "b4",
     }
     assert (parsed.accepted, parsed.rejected) == (5, [])
 
@@ -189,9 +202,14 @@ def test_one_unusable_server_does_not_sink_the_others() -> None:
 
 
 def test_a_server_named_twice_is_one_push() -> None:
-    parsed = parse({"servers": [
-        server({"metrics": {"load_1m": 1}}, role="web"), server({"metrics": {"load_5m": 2}}, stage="prod"),
-    ]})
+    parsed = parse(
+        {
+            "servers": [
+                server({"metrics": {"load_1m": 1}}, role="web"),
+                server({"metrics": {"load_5m": 2}}, stage="prod"),
+            ]
+        }
+    )
     (push,) = parsed.pushes
     assert push.attributes == {"role": "web", "stage": "prod"}
     assert len(push.samples) == 1
@@ -227,10 +245,14 @@ def test_a_table_that_would_be_mostly_holes_is_refused() -> None:
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(
-        st.sampled_from(["server", "servers", "samples", "time", "metrics", "counters", "labels", "load_1m"])
-        | st.text(max_size=4),
-        inner, max_size=5,
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(["server", "servers", "samples", "time", "metrics", "counters", "labels", "load_1m"])
+            | st.text(max_size=4),
+            inner,
+            max_size=5,
+        )
     ),
     max_leaves=20,
 )

@@ -23,6 +23,7 @@ Series = tuple[dict[str, str], list[tuple[float, int]]]
 
 # An independent reading of the wire: snappy's block format and protobuf by hand.
 
+
 def varint(data: bytes, at: int) -> tuple[int, int]:
     value = shift = 0
     while True:
@@ -90,6 +91,7 @@ def series_of(body: bytes) -> list[Series]:
 
 # An independent writing of it, for what no sender was recorded doing.
 
+
 def encode_varint(value: int) -> bytes:
     out = b""
     while value > 127:
@@ -104,9 +106,7 @@ def field(number: int, content: bytes) -> bytes:
 def request(*series: Series) -> bytes:
     raw = b""
     for labels, samples in series:
-        content = b"".join(
-            field(1, field(1, k.encode()) + field(2, v.encode())) for k, v in sorted(labels.items())
-        )
+        content = b"".join(field(1, field(1, k.encode()) + field(2, v.encode())) for k, v in sorted(labels.items()))
         for value, time_ms in samples:
             content += field(2, b"\x09" + struct.pack("<d", value) + b"\x10" + encode_varint(time_ms))
         raw += field(1, content)
@@ -152,8 +152,16 @@ def test_recorded_body_gives_the_values_an_independent_decoder_finds(path: Path)
     assert parsed.accepted == len(expected)
     assert parsed.rejected == []
     names = {name for _, name, _ in expected}
-    assert {"load_1m", "cpu_idle_total/0", "cpu_iowait_total/1", "memory_free_bytes", "disk_busy_total/vda",
-            "network_receive_bytes_total/eth0", "filesystem_size_bytes//", "boot_time"} <= names
+    assert {
+        "load_1m",
+        "cpu_idle_total/0",
+        "cpu_iowait_total/1",
+        "memory_free_bytes",
+        "disk_busy_total/vda",
+        "network_receive_bytes_total/eth0",
+        "filesystem_size_bytes//",
+        "boot_time",
+    } <= names
 
 
 def test_backlog_after_an_outage_is_four_scrapes_in_order() -> None:
@@ -207,7 +215,10 @@ def test_target_labels_become_attributes() -> None:
     body = request(one("node_load1", role="database", env="aws", stage="prod", team="core", other="x"))
     (push,) = prometheus.parse(body, NOW_MS).pushes
     assert push.attributes == {
-        "role": "database", "environment": "aws", "stage": "prod", "labels.team": "core",
+        "role": "database",
+        "environment": "aws",
+        "stage": "prod",
+        "labels.team": "core",
     }
 
 

@@ -36,9 +36,7 @@ from openmanager.sources.limits import (
 
 _GAUGES = {key: key for key, part in PARTS.items() if part.kind == "gauge"}
 _COUNTERS = {
-    name: key
-    for key, part in PARTS.items() if part.kind == "counter"
-    for name in (key, key.removesuffix("_total"))
+    name: key for key, part in PARTS.items() if part.kind == "counter" for name in (key, key.removesuffix("_total"))
 }
 _NAMES: dict[Kind, dict[str, str]] = {"gauge": _GAUGES, "counter": _COUNTERS}
 
@@ -139,9 +137,7 @@ def _attributes(entry: dict[str, Any], path: str, rejected: list[Rejection]) -> 
     return found
 
 
-def _take(
-    sample: Any, path: str, now_ms: int, points: list[tuple[str, int, float]], rejected: list[Rejection]
-) -> None:
+def _take(sample: Any, path: str, now_ms: int, points: list[tuple[str, int, float]], rejected: list[Rejection]) -> None:
     """Append what is usable in one sample to `points` and say in `rejected` what is not."""
     if not isinstance(sample, dict):
         rejected.append(Rejection(path, "must be an object"))

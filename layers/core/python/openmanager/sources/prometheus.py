@@ -77,7 +77,8 @@ def _write_request() -> Any:
         "Label": [("name", 1, field.TYPE_STRING, ""), ("value", 2, field.TYPE_STRING, "")],
         "Sample": [("value", 1, field.TYPE_DOUBLE, ""), ("timestamp", 2, field.TYPE_INT64, "")],
         "TimeSeries": [
-            ("labels", 1, field.TYPE_MESSAGE, "Label"), ("samples", 2, field.TYPE_MESSAGE, "Sample"),
+            ("labels", 1, field.TYPE_MESSAGE, "Label"),
+            ("samples", 2, field.TYPE_MESSAGE, "Sample"),
         ],
         "WriteRequest": [("timeseries", 1, field.TYPE_MESSAGE, "TimeSeries")],
     }
