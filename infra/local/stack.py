@@ -9,7 +9,6 @@ with Stack(folder) as stack:
 import asyncio
 import json
 import secrets
-import socket
 import threading
 import urllib.error
 import urllib.request
@@ -22,7 +21,7 @@ from typing import Any, Self
 import uvicorn
 
 from infra.local.postgres import Postgres
-from infra.local.process import free_port
+from infra.local.process import free_port, listen
 from infra.local.resp import Client
 from infra.local.upstash import Front
 from infra.local.valkey import Valkey
@@ -35,7 +34,7 @@ class Upstash:
     def __init__(self, folder: Path, *, durable: bool = False) -> None:
         self.token = secrets.token_urlsafe(24)
         self.valkey = Valkey(folder, secrets.token_urlsafe(24), free_port(), durable=durable)
-        self._socket = socket.create_server(("127.0.0.1", 0))
+        self._socket = listen("127.0.0.1", 0)
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
         self._client = Client("127.0.0.1", self.valkey.port, self.valkey.password)
         self._front = Front(self._client, self.token)

@@ -88,9 +88,7 @@ class Front:
     async def _pipeline(self, commands: list[list[bytes]], shape: Callable[[Reply], Any]) -> tuple[int, Any]:
         return 200, [_slot(reply, shape) for reply in await self._client.run(commands)]
 
-    async def _transaction(
-        self, commands: list[list[bytes]], shape: Callable[[Reply], Any]
-    ) -> tuple[int, Any]:
+    async def _transaction(self, commands: list[list[bytes]], shape: Callable[[Reply], Any]) -> tuple[int, Any]:
         *queued, done = await self._client.run([[b"MULTI"], *commands, [b"EXEC"]])
         if not isinstance(done, list):
             reason = next((reply for reply in queued if isinstance(reply, Failure)), done)
@@ -162,8 +160,7 @@ def _arguments(command: Any) -> list[bytes]:
         raise BadRequest("a command is a list that is not empty")
     try:
         return [
-            (part if isinstance(part, str) else json.dumps(part, separators=(",", ":"))).encode()
-            for part in command
+            (part if isinstance(part, str) else json.dumps(part, separators=(",", ":"))).encode() for part in command
         ]
     except UnicodeEncodeError:
         raise BadRequest("an argument is not valid Unicode") from None
@@ -175,9 +172,7 @@ async def _from_path(request: Request) -> list[bytes]:
     if body := await request.body():
         command.append(body)
     options = parse_qsl(request.url.query, keep_blank_values=True)
-    command += [
-        word.encode() for name, value in options if name != "_token" for word in (name, value) if word
-    ]
+    command += [word.encode() for name, value in options if name != "_token" for word in (name, value) if word]
     return command
 
 

@@ -1,0 +1,106 @@
+"""`python -m infra.local up`: OpenManager on this machine."""
+
+import argparse
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+from infra.local.folder import DataFolder, InUse
+from infra.local.process import StartFailed, say
+from infra.local.serverless import Unsupported, read_service
+from infra.local.supervisor import CHECKOUT, Stopped, Supervisor, listen_for_stop
+
+USER = "admin"
+
+
+def up(options: argparse.Namespace) -> int:
+    """Start, watch, stop. 0 after a wanted stop, 1 when it could not start."""
+    began = time.monotonic()
+    wanted = os.environ.get("PORT") or "8000"
+    if not wanted.isdecimal() or not 0 < int(wanted) < 65536:
+        say(f"PORT: {wanted!r} is not a number from 1 to 65535")
+        return 1
+    try:
+        service = read_service(options.service)
+        folder = DataFolder(options.data)
+    except (InUse, Unsupported, OSError) as error:
+        say(str(error))
+        return 1
+    say(f"OpenManager starts; its data is in {folder.path}")
+    supervisor = None
+    try:
+        listen_for_stop()
+        supervisor = Supervisor(folder, service, options.service, options.host, int(wanted))
+        supervisor.start(agent=not options.no_agent, replay=options.replay)
+        welcome(folder, supervisor, time.monotonic() - began)
+        supervisor.watch()
+    except Stopped:
+        say("\nstopping …")
+    except StartFailed as failure:
+        say(f"\n{failure}\n\nOpenManager did not start; logs are in {folder.path / 'logs'}")
+        return 1
+    finally:
+        if supervisor is not None:
+            supervisor.stop()
+        folder.close()
+        say("stopped; the data stays where it is")
+    return 0
+
+
+def welcome(folder: DataFolder, supervisor: Supervisor, seconds: float) -> None:
+    """Write credentials.json and say how to go on."""
+    url, key = supervisor.url, supervisor.api_key
+    written = folder.write("credentials.json", {"url": url, "token": key, "user": USER, "password": key})
+    say(f"""
+OpenManager answers at {url} after {seconds:.1f} s
+
+  log in    {USER} / {key}
+            (kept in {written})
+  try       curl -H "Authorization: Bearer {key}" {url}/api/servers
+  stop      Ctrl-C
+""")
+
+
+def demo(options: argparse.Namespace) -> int:
+    """Replay a recorded fleet into the stack that runs on the data folder."""
+    try:
+        known = json.loads((options.data / "credentials.json").read_text())
+    except (OSError, ValueError):
+        say(f"nothing runs on {options.data}: `make run` first")
+        return 1
+    argv = ["-m", "infra.local.replay", "--url", known["url"], "--token", known["token"], *options.arguments]
+    os.execv(sys.executable, [sys.executable, *argv])
+
+
+def arguments() -> argparse.ArgumentParser:
+    data = Path(os.environ.get("OPENMANAGER_DATA") or CHECKOUT / ".openmanager").absolute()
+    parser = argparse.ArgumentParser(
+        prog="run.py",
+        description="OpenManager on this machine.",
+        epilog="Environment: PORT (8000, or the next free one), OPENMANAGER_DATA (.openmanager in the checkout), "
+        "OPENMANAGER_API_KEY (made at the first start), OPENMANAGER_LOG_LEVEL (info).",
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    start = commands.add_parser("up", help="start everything, until Ctrl-C")
+    start.set_defaults(run=up)
+    start.add_argument("--no-agent", action="store_true", help="do not watch this machine")
+    start.add_argument("--replay", nargs="+", default=[], metavar="FILE", help="also replay a recorded fleet")
+    start.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    start.add_argument("--service", type=Path, default=CHECKOUT / "serverless.yml", help=argparse.SUPPRESS)
+    start.set_defaults(data=data)
+    play = commands.add_parser("demo", help="replay a recorded fleet into the running stack", add_help=False)
+    play.add_argument("arguments", nargs=argparse.REMAINDER)
+    play.set_defaults(run=demo, data=data)
+    return parser
+
+
+def main() -> int:
+    options = arguments().parse_args()
+    result: int = options.run(options)
+    return result
+
+
+if __name__ == "__main__":
+    sys.exit(main())

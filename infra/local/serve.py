@@ -1,0 +1,35 @@
+"""Serves an ASGI app on a socket that is already open: `python -m infra.local.serve MODULE:FACTORY FD`.
+
+The supervisor opens the sockets. So no port is lost between choosing and using it, and while a part is
+started again its callers wait in the queue and are not refused.
+"""
+
+import importlib
+import socket
+import sys
+
+import uvicorn
+
+from infra.local.process import log_to_stderr
+
+# Longer than any ordinary request; an open event stream is cut, and its reader comes back by itself.
+GRACE_S = 1
+
+
+def main(target: str, descriptor: str) -> None:
+    log_to_stderr()
+    module, _, factory = target.partition(":")
+    config = uvicorn.Config(
+        getattr(importlib.import_module(module), factory)(),
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=GRACE_S,
+    )
+    uvicorn.Server(config).run([socket.socket(fileno=int(descriptor))])
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

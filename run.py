@@ -1,0 +1,161 @@
+#!/usr/bin/env python3
+"""OpenManager on this machine: `python3 run.py up`. Needs Python 3.11 or newer and nothing else.
+
+    up [--no-agent] [--replay FILE...] [--host ADDRESS]   start everything, until Ctrl-C
+    test [PYTEST ARGUMENTS]                               run the tests
+    demo FILE...                                          replay a recorded fleet into what runs
+    install                                               only make .venv and install into it
+
+The first call makes .venv in this folder and installs requirements.lock into it; later calls do so only
+when that file has changed. PORT (8000) and OPENMANAGER_DATA (.openmanager in this folder) may be set.
+"""
+# This file alone must be readable by older interpreters, which it tells what is missing.
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+NEEDED = (3, 11)
+NEWER = ("python3.13", "python3.12", "python3.11", "python3.14")
+NEW_ENOUGH = f"import sys; sys.exit(sys.version_info < {NEEDED!r})"
+
+HERE = Path(__file__).resolve().parent
+VENV = HERE / ".venv"
+PYTHON = str(VENV / "bin" / "python")
+LOCK = HERE / "requirements.lock"
+STAMP = VENV / "installed-lock.sha256"
+
+
+def say(text):
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+@contextmanager
+def step(text):
+    """A line about what is done, and the seconds it took."""
+    began = time.time()
+    sys.stdout.write(text + " ... ")
+    sys.stdout.flush()
+    try:
+        yield
+    except BaseException:
+        say("failed")
+        raise
+    say(f"{time.time() - began:.1f} s")
+
+
+def run(*argv):
+    """Run a program without showing its output. Returns "" if it went well, else what it said."""
+    env = dict(os.environ, UV_PYTHON_DOWNLOADS="never", PIP_DISABLE_PIP_VERSION_CHECK="1")
+    try:
+        done = subprocess.run(argv, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    except OSError as error:
+        return str(error)
+    return (done.stdout.decode(errors="replace").strip() or "it failed") if done.returncode else ""
+
+
+def with_new_enough_python():
+    """Go on under a newer interpreter if this one is too old and another is there."""
+    if sys.platform == "win32":
+        sys.exit("OpenManager runs on Linux and macOS; on Windows use WSL.")
+    if sys.version_info >= NEEDED:
+        return
+    for name in NEWER:
+        program = shutil.which(name)
+        # A version manager's shim may be there without the version behind it, so try it:
+        if program and not run(program, "-c", NEW_ENOUGH):
+            os.execv(program, [program, str(HERE / "run.py"), *sys.argv[1:]])
+    have = ".".join(map(str, sys.version_info[:2]))
+    sys.exit(f"OpenManager needs Python 3.11 or newer; this is {have}, and on the PATH is none of {', '.join(NEWER)}.")
+
+
+def wanted():
+    """What .venv has to be made from."""
+    return hashlib.sha256(LOCK.read_bytes()).hexdigest()
+
+
+def installed():
+    """What .venv was made from, "" if that is not known."""
+    try:
+        return STAMP.read_text().strip() if Path(PYTHON).exists() else ""
+    except OSError:
+        return ""
+
+
+def make_venv():
+    """A virtual environment, unless there is one whose interpreter works and is new enough."""
+    if not run(PYTHON, "-c", NEW_ENOUGH):
+        return
+    with step(f"making .venv with Python {'.'.join(map(str, sys.version_info[:3]))}"):
+        said = run(sys.executable, "-m", "venv", "--clear", str(VENV))
+        if said:
+            hint = "On Debian and Ubuntu this is a package of its own: apt install python3-venv"
+            sys.exit(f"{said}\n\npython3 -m venv failed. {hint}")
+
+
+def install():
+    """Bring .venv to requirements.lock, every file checked against its hash."""
+    if installed() == wanted():
+        return
+    import fcntl  # not on Windows, which was turned away above
+
+    # Two calls at once, say `make run` and `make test`, take turns:
+    turn = os.open(str(HERE), os.O_RDONLY)
+    try:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        target = wanted()
+        if installed() != target:
+            make_venv()
+            fill_venv()
+            STAMP.write_text(target + "\n")
+    finally:
+        os.close(turn)
+
+
+def fill_venv():
+    count = sum("==" in line for line in LOCK.read_text().splitlines() if line[:1].isalnum())
+    with step(f"installing up to {count} packages into .venv"):
+        what = ["install", "-q", "--require-hashes", "--only-binary", ":all:", "-r", str(LOCK)]
+        # uv is ten times faster; pip is there where uv, or its way to a mirror, is not.
+        said = run(PYTHON, "-m", "pip", "install", "-q", "uv")
+        said = said or run(PYTHON, "-m", "uv", "pip", *what, "--python", PYTHON)
+        said = said and run(PYTHON, "-m", "pip", *what)
+        if said:
+            sys.exit(f"{said}\n\nrequirements.lock could not be installed")
+
+
+def become(*argv):
+    """Go on as another Python program, in this process, so that signals reach it directly."""
+    paths = [str(HERE), str(HERE / "layers" / "core" / "python"), os.environ.get("PYTHONPATH", "")]
+    os.environ["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
+    os.execv(PYTHON, [PYTHON, *argv])
+
+
+def main(command="", *arguments):
+    if command in ("", "help", "-h", "--help"):
+        say((__doc__ or "").strip())
+        return 0 if command else 2
+    if command not in ("up", "test", "demo", "install"):
+        say(f"{command!r} is not a command; these are:\n\n{(__doc__ or '').strip()}")
+        return 2
+    with_new_enough_python()
+    install()
+    if command == "test":
+        os.chdir(str(HERE))
+        become("-m", "pytest", *arguments)
+    if command != "install":
+        become("-m", "infra.local", command, *arguments)
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(*sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit(130)
