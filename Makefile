@@ -1,0 +1,36 @@
+# Everything goes through run.py, which works without make too.
+PYTHON ?= python3
+VENV_PYTHON = .venv/bin/python
+
+.DEFAULT_GOAL := help
+.PHONY: help run test demo lint bench train lock venv
+
+help:  ## list these targets
+	@sed -n 's/^\([a-z]*\):.*  ## /\1	/p' Makefile | expand -t 8
+
+run:  ## start OpenManager on this machine (PORT, OPENMANAGER_DATA); Ctrl-C stops it
+	@exec $(PYTHON) run.py up
+
+test:  ## run the tests
+	@exec $(PYTHON) run.py test
+
+demo:  ## replay a recorded fleet into what runs: make demo FILES="..."
+	@exec $(PYTHON) run.py demo $(FILES)
+
+lint: venv  ## check style and types
+	$(VENV_PYTHON) -m ruff check .
+	$(VENV_PYTHON) -m ruff format --check .
+	$(VENV_PYTHON) -m mypy layers/core/python/openmanager infra functions
+
+bench: venv  ## measure what the budgets are about
+	$(VENV_PYTHON) -m infra.bench
+
+train: venv  ## train the models anew
+	$(VENV_PYTHON) -m models.training
+
+lock: venv  ## resolve requirements.lock from pyproject.toml
+	UV_PYTHON_DOWNLOADS=never $(VENV_PYTHON) -m uv pip compile --universal --python-version 3.11 \
+		--generate-hashes --no-emit-index-url --no-header --group dev pyproject.toml -o requirements.lock
+
+venv:
+	@$(PYTHON) run.py install

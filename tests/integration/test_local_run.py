@@ -1,0 +1,128 @@
+"""run.py, the first thing a newcomer calls: it says what it does, and what is missing."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+RUN = Path(__file__).parents[2] / "run.py"
+
+
+@pytest.fixture
+def run() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("run_py", RUN)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def checkout(run: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """run.py as if it stood in an empty folder with a lock file, and the commands it would have run."""
+    monkeypatch.setattr(run, "HERE", tmp_path)
+    monkeypatch.setattr(run, "VENV", tmp_path / ".venv")
+    monkeypatch.setattr(run, "PYTHON", str(tmp_path / ".venv" / "bin" / "python"))
+    monkeypatch.setattr(run, "LOCK", tmp_path / "requirements.lock")
+    monkeypatch.setattr(run, "STAMP", tmp_path / ".venv" / "stamp")
+    (tmp_path / "requirements.lock").write_text("one==1 \\\n    --hash=sha256:00\n")
+    return tmp_path
+
+
+class Machine:
+    """Stands for the programs that run.py calls."""
+
+    def __init__(self, checkout: Path, failing: str = "") -> None:
+        self.checkout, self.failing, self.called = checkout, failing, list[str]()
+
+    def __call__(self, *argv: str) -> str:
+        line = " ".join(argv)
+        if self.failing and self.failing in line:
+            return "no such thing"
+        if argv[1] == "-c":
+            return "" if Path(argv[0]).exists() else "not there"
+        self.called.append(line)
+        if "-m venv" in line:
+            python = self.checkout / ".venv" / "bin" / "python"
+            python.parent.mkdir(parents=True)
+            python.touch()
+        return ""
+
+
+def test_help_names_every_command_and_an_unknown_one_shows_it() -> None:
+    helped = subprocess.run([sys.executable, RUN, "--help"], capture_output=True, text=True, check=False)
+    assert helped.returncode == 0
+    for command in ("up", "test", "demo", "install"):
+        assert f"\n    {command}" in helped.stdout
+    unknown = subprocess.run([sys.executable, RUN, "fly"], capture_output=True, text=True, check=False)
+    assert unknown.returncode == 2
+    assert "'fly' is not a command" in unknown.stdout
+
+
+def test_the_environment_is_made_once_and_again_only_for_another_lock(
+    run: ModuleType, checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = Machine(checkout)
+    monkeypatch.setattr(run, "run", machine)
+    run.install()
+    made, *installed = machine.called
+    assert "-m venv" in made
+    assert any("uv pip install" in line and "--require-hashes" in line for line in installed)
+    machine.called.clear()
+    run.install()
+    assert machine.called == []
+    (checkout / "requirements.lock").write_text("one==2 \\\n    --hash=sha256:11\n")
+    run.install()
+    assert not any("-m venv" in line for line in machine.called)
+    assert any("uv pip install" in line for line in machine.called)
+
+
+@pytest.mark.parametrize("failing", ["install -q uv", "-m uv"])
+def test_pip_does_the_work_where_uv_cannot(
+    run: ModuleType, checkout: Path, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    machine = Machine(checkout, failing)
+    monkeypatch.setattr(run, "run", machine)
+    run.install()
+    assert "-m pip install -q --require-hashes" in machine.called[-1]
+
+
+def test_a_failed_installation_is_said_and_tried_again_next_time(
+    run: ModuleType, checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "run", Machine(checkout, "--require-hashes"))
+    with pytest.raises(SystemExit, match="no such thing"):
+        run.install()
+    machine = Machine(checkout)
+    monkeypatch.setattr(run, "run", machine)
+    run.install()
+    assert machine.called
+
+
+def test_an_old_interpreter_hands_over_to_a_newer_one(run: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[list[str]] = []
+    monkeypatch.setattr(run, "NEEDED", (99, 0))
+    monkeypatch.setattr(run.shutil, "which", lambda name: f"/bin/{name}" if name == "python3.12" else None)
+    monkeypatch.setattr(run, "run", lambda *_: "")
+
+    def execv(_program: str, argv: list[str]) -> None:
+        started.append(argv)
+        raise SystemExit
+
+    monkeypatch.setattr(os, "execv", execv)
+    monkeypatch.setattr(sys, "argv", ["run.py", "up", "--no-agent"])
+    with pytest.raises(SystemExit):
+        run.with_new_enough_python()
+    assert started == [["/bin/python3.12", str(RUN), "up", "--no-agent"]]
+
+
+def test_without_a_newer_interpreter_it_says_what_is_needed(run: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "NEEDED", (99, 0))
+    monkeypatch.setattr(run.shutil, "which", lambda _: None)
+    with pytest.raises(SystemExit, match=r"needs Python 3\.11 or newer"):
+        run.with_new_enough_python()
