@@ -9,7 +9,7 @@ because /root or a `mktemp -d` folder lets no other account through:
   mode is opened up, and deleting the data folder deletes everything. (Linux; elsewhere root needs a
   data folder that others may enter.)
 - Binaries cannot be reached that way, since the loader looks for their libraries by path. Where the
-  installation is closed to `nobody`, they are copied once to /var/cache/openmanager: 20 MB that can be
+  installation is closed to `nobody`, they are copied once to /var/cache/openmanager: 33 MB that can be
   deleted at any time.
 """
 

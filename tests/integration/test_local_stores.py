@@ -71,9 +71,7 @@ def test_an_interrupted_creation_is_begun_anew(server: Postgres, tmp_path: Path)
     write(server.url, 1)
 
 
-def test_a_stale_lock_whose_pid_now_belongs_to_another_program_is_dropped(
-    server: Postgres, tmp_path: Path
-) -> None:
+def test_a_stale_lock_whose_pid_now_belongs_to_another_program_is_dropped(server: Postgres, tmp_path: Path) -> None:
     server.start()
     server.stop()
     (tmp_path / "private" / "postgres" / "postmaster.pid").write_text(f"{os.getpid()}\n")

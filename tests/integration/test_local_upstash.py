@@ -120,9 +120,7 @@ def test_a_malformed_body_is_a_bad_request(http: httpx.Client, body: str) -> Non
 @pytest.mark.parametrize(
     "command", [["BLPOP", "k", 0], ["XREAD", "BLOCK", 0, "STREAMS", "s", "$"], ["SELECT", 1], ["MULTI"]]
 )
-def test_commands_that_would_hold_up_or_mix_up_others_are_refused(
-    http: httpx.Client, command: list[str | int]
-) -> None:
+def test_commands_that_would_hold_up_or_mix_up_others_are_refused(http: httpx.Client, command: list[str | int]) -> None:
     assert http.post("/", json=command).status_code == 400
 
 
