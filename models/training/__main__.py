@@ -24,7 +24,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=ROOT / "models", help="where the files go (default: models/)")
     parser.add_argument("--seed", type=int, default=0, help="of every random choice (default: 0)")
     parser.add_argument(
-        "--steps", type=int, default=6000, help="optimiser steps of the forecaster, twice (default: 6000, about 7 min)"
+        "--steps", type=int, default=7000, help="optimiser steps of the forecaster, twice (default: 7000, about 8 min)"
     )
     parser.add_argument("--threads", type=int, default=1, help="processor threads (default: 1)")
     options = parser.parse_args()

@@ -98,6 +98,7 @@ class Model:
             content = path.read_bytes()
         except OSError as error:
             raise ModelUnavailable(f"{path}: {error.strerror or error}") from error
+        # Before the interpreter sees it: a truncated file does not make it raise, it crashes the process.
         digest = hashlib.sha256(content).hexdigest()
         if digest != entry.sha256:
             raise ModelUnavailable(

@@ -40,6 +40,9 @@ FEW_SAMPLES = np.float32(20)
 # (1 + 240 / n) times as wide, or the first value would hold the mean back for hours.
 WARM_UP = 240
 
+# z stops here, beyond anything a model tells apart, so that no reading can overflow it.
+FARTHEST = np.float32(50)
+
 _ONE = np.float32(1)
 _ZERO = np.float32(0)
 _WEIGHT = np.float32(1 - 0.5 ** (1 / HALF_LIFE))
@@ -84,7 +87,8 @@ def step(scaler: Scaler, x: Array, high: Array) -> Array:
     # A metric that has been 0 so far has neither deviation nor peak: its first other value sets the scale.
     sigma = np.where(sigma > 0, sigma, np.maximum(FLOOR_SHARE * np.abs(np.where(seen, x, _ZERO)), _TINY))
     off = np.where(known, x - scaler.mean, _ZERO)
-    z = np.where(known, off / (sigma * (_ONE + FEW_SAMPLES / count)), np.float32(np.nan))
+    shown = np.clip(off, -FARTHEST * sigma, FARTHEST * sigma)
+    z = np.where(known, shown / (sigma * (_ONE + FEW_SAMPLES / count)), np.float32(np.nan))
 
     limit = CLIP_SIGMA * sigma * (_ONE + np.float32(WARM_UP) / count)
     learnt = np.clip(off, -limit, limit)
