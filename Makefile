@@ -14,7 +14,7 @@ run:  ## start OpenManager on this machine (PORT, OPENMANAGER_DATA); Ctrl-C stop
 test:  ## run the tests
 	@exec $(PYTHON) run.py test
 
-demo:  ## replay a recorded fleet into what runs: make demo FILES="..."
+demo:  ## replay recorded servers into what runs (ours, or make demo FILES="...")
 	@exec $(PYTHON) run.py demo $(FILES)
 
 lint: venv  ## check style and types

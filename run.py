@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 """OpenManager on this machine: `python3 run.py up`. Needs Python 3.11 or newer and nothing else.
 
-    up [--no-agent] [--replay FILE...] [--host ADDRESS]   start everything, until Ctrl-C
-    test [PYTEST ARGUMENTS]                               run the tests
-    demo FILE...                                          replay a recorded fleet into what runs
-    install                                               only make .venv and install into it
+    up [--no-agent] [--replay [FILE...]] [--host ADDRESS]   start everything, until Ctrl-C
+    test [PYTEST ARGUMENTS]                                 run the tests
+    demo [FILE...]                                          replay recorded servers into what runs
+    install                                                 only make .venv and install into it
 
-The first call makes .venv in this folder and installs requirements.lock into it; later calls do so only
-when that file has changed. PORT (8000) and OPENMANAGER_DATA (.openmanager in this folder) may be set.
+The first call makes .venv in this folder and installs requirements.lock into it; later calls do so only when that file
+has changed. `--venv FOLDER` before the command takes another folder, for another Python.
+PORT (8000) and OPENMANAGER_DATA (.openmanager in this folder) may be set.
 """
 # This file alone must be readable by older interpreters, which it tells what is missing.
 
@@ -25,10 +26,8 @@ NEWER = ("python3.13", "python3.12", "python3.11", "python3.14")
 NEW_ENOUGH = f"import sys; sys.exit(sys.version_info < {NEEDED!r})"
 
 HERE = Path(__file__).resolve().parent
-VENV = HERE / ".venv"
-PYTHON = str(VENV / "bin" / "python")
 LOCK = HERE / "requirements.lock"
-STAMP = VENV / "installed-lock.sha256"
+COMMANDS = ("up", "test", "demo", "install")
 
 
 def say(text):
@@ -75,82 +74,88 @@ def with_new_enough_python():
     sys.exit(f"OpenManager needs Python 3.11 or newer; this is {have}, and on the PATH is none of {', '.join(NEWER)}.")
 
 
-def wanted():
-    """What .venv has to be made from."""
-    return hashlib.sha256(LOCK.read_bytes()).hexdigest()
+class Venv:
+    """A virtual environment with requirements.lock in it, every file of which was checked against its hash."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.python = str(folder / "bin" / "python")
+        self.stamp = folder / "installed-lock.sha256"
+
+    def ready(self):
+        """Make or renew it, unless it was made from the lock file of this moment."""
+        if self.made_from() == self.wanted():
+            return
+        import fcntl  # not on Windows, which was turned away before
+
+        # Two calls at once, say `make run` and `make test`, take turns:
+        turn = os.open(str(HERE), os.O_RDONLY)
+        try:
+            fcntl.flock(turn, fcntl.LOCK_EX)
+            target = self.wanted()
+            if self.made_from() != target:
+                self.make()
+                self.fill()
+                self.stamp.write_text(target + "\n")
+        finally:
+            os.close(turn)
+
+    def wanted(self):
+        return hashlib.sha256(LOCK.read_bytes()).hexdigest()
+
+    def made_from(self):
+        try:
+            return self.stamp.read_text().strip() if Path(self.python).exists() else None
+        except OSError:
+            return None
+
+    def make(self):
+        """The environment itself, unless its interpreter works and is new enough."""
+        if not run(self.python, "-c", NEW_ENOUGH):
+            return
+        with step(f"making {self.folder.name} with Python {'.'.join(map(str, sys.version_info[:3]))}"):
+            said = run(sys.executable, "-m", "venv", "--clear", str(self.folder))
+            if said:
+                hint = "On Debian and Ubuntu this is a package of its own: apt install python3-venv"
+                sys.exit(f"{said}\n\npython3 -m venv failed. {hint}")
+
+    def fill(self):
+        count = sum("==" in line for line in LOCK.read_text().splitlines() if line[:1].isalnum())
+        with step(f"installing up to {count} packages into {self.folder.name}"):
+            what = ["install", "-q", "--require-hashes", "--only-binary", ":all:", "-r", str(LOCK)]
+            # uv is ten times faster; pip is there where uv, or its way to a mirror, is not.
+            said = run(self.python, "-m", "pip", "install", "-q", "uv")
+            said = said or run(self.python, "-m", "uv", "pip", *what, "--python", self.python)
+            said = said and run(self.python, "-m", "pip", *what)
+            if said:
+                sys.exit(f"{said}\n\nrequirements.lock could not be installed")
+
+    def become(self, *argv):
+        """Go on as one of its programs, in this process, so that signals reach that directly."""
+        paths = [str(HERE), str(HERE / "layers" / "core" / "python"), os.environ.get("PYTHONPATH", "")]
+        os.environ["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
+        os.execv(self.python, [self.python, *argv])
 
 
-def installed():
-    """What .venv was made from, "" if that is not known."""
-    try:
-        return STAMP.read_text().strip() if Path(PYTHON).exists() else ""
-    except OSError:
-        return ""
-
-
-def make_venv():
-    """A virtual environment, unless there is one whose interpreter works and is new enough."""
-    if not run(PYTHON, "-c", NEW_ENOUGH):
-        return
-    with step(f"making .venv with Python {'.'.join(map(str, sys.version_info[:3]))}"):
-        said = run(sys.executable, "-m", "venv", "--clear", str(VENV))
-        if said:
-            hint = "On Debian and Ubuntu this is a package of its own: apt install python3-venv"
-            sys.exit(f"{said}\n\npython3 -m venv failed. {hint}")
-
-
-def install():
-    """Bring .venv to requirements.lock, every file checked against its hash."""
-    if installed() == wanted():
-        return
-    import fcntl  # not on Windows, which was turned away above
-
-    # Two calls at once, say `make run` and `make test`, take turns:
-    turn = os.open(str(HERE), os.O_RDONLY)
-    try:
-        fcntl.flock(turn, fcntl.LOCK_EX)
-        target = wanted()
-        if installed() != target:
-            make_venv()
-            fill_venv()
-            STAMP.write_text(target + "\n")
-    finally:
-        os.close(turn)
-
-
-def fill_venv():
-    count = sum("==" in line for line in LOCK.read_text().splitlines() if line[:1].isalnum())
-    with step(f"installing up to {count} packages into .venv"):
-        what = ["install", "-q", "--require-hashes", "--only-binary", ":all:", "-r", str(LOCK)]
-        # uv is ten times faster; pip is there where uv, or its way to a mirror, is not.
-        said = run(PYTHON, "-m", "pip", "install", "-q", "uv")
-        said = said or run(PYTHON, "-m", "uv", "pip", *what, "--python", PYTHON)
-        said = said and run(PYTHON, "-m", "pip", *what)
-        if said:
-            sys.exit(f"{said}\n\nrequirements.lock could not be installed")
-
-
-def become(*argv):
-    """Go on as another Python program, in this process, so that signals reach it directly."""
-    paths = [str(HERE), str(HERE / "layers" / "core" / "python"), os.environ.get("PYTHONPATH", "")]
-    os.environ["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
-    os.execv(PYTHON, [PYTHON, *argv])
-
-
-def main(command="", *arguments):
+def main(*arguments):
+    folder = HERE / ".venv"
+    if arguments[:1] == ("--venv",) and len(arguments) > 1:
+        folder, arguments = Path(arguments[1]).absolute(), arguments[2:]
+    command = arguments[0] if arguments else ""
     if command in ("", "help", "-h", "--help"):
         say((__doc__ or "").strip())
         return 0 if command else 2
-    if command not in ("up", "test", "demo", "install"):
+    if command not in COMMANDS:
         say(f"{command!r} is not a command; these are:\n\n{(__doc__ or '').strip()}")
         return 2
     with_new_enough_python()
-    install()
+    venv = Venv(folder)
+    venv.ready()
     if command == "test":
         os.chdir(str(HERE))
-        become("-m", "pytest", *arguments)
+        venv.become("-m", "pytest", *arguments[1:])
     if command != "install":
-        become("-m", "infra.local", command, *arguments)
+        venv.become("-m", "infra.local", *arguments)
     return 0
 
 

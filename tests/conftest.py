@@ -76,9 +76,7 @@ def empty_tables(postgres: Postgres) -> str:
     with psycopg.connect(postgres.url) as connection:
         tables = [sql.Identifier(name) for (name,) in connection.execute(TABLES)]
         if tables:
-            connection.execute(
-                sql.SQL("truncate {} restart identity cascade").format(sql.SQL(", ").join(tables))
-            )
+            connection.execute(sql.SQL("truncate {} restart identity cascade").format(sql.SQL(", ").join(tables)))
     return postgres.url
 
 
@@ -91,9 +89,7 @@ def _forget_getters() -> None:
 
 
 @pytest.fixture
-def stores_env(
-    monkeypatch: pytest.MonkeyPatch, empty_redis: Upstash, empty_tables: str
-) -> Iterator[dict[str, str]]:
+def stores_env(monkeypatch: pytest.MonkeyPatch, empty_redis: Upstash, empty_tables: str) -> Iterator[dict[str, str]]:
     """The environment of a function whose stores are both there and empty."""
     env = {
         "OPENMANAGER_STAGE": "local",

@@ -7,12 +7,14 @@ import sys
 import time
 from pathlib import Path
 
+from infra.local import replay
 from infra.local.folder import DataFolder, InUse
 from infra.local.process import StartFailed, say
 from infra.local.serverless import Unsupported, read_service
 from infra.local.supervisor import CHECKOUT, Stopped, Supervisor, listen_for_stop
 
 USER = "admin"
+RECORDING = CHECKOUT / "infra" / "local" / "recordings" / "host.csv"
 
 
 def up(options: argparse.Namespace) -> int:
@@ -33,8 +35,10 @@ def up(options: argparse.Namespace) -> int:
     try:
         listen_for_stop()
         supervisor = Supervisor(folder, service, options.service, options.host, int(wanted))
-        supervisor.start(agent=not options.no_agent, replay=options.replay)
+        supervisor.start(agent=not options.no_agent)
         welcome(folder, supervisor, time.monotonic() - began)
+        if options.replay is not None:
+            supervisor.replay(options.replay)
         supervisor.watch()
     except Stopped:
         say("\nstopping …")
@@ -64,14 +68,14 @@ OpenManager answers at {url} after {seconds:.1f} s
 
 
 def demo(options: argparse.Namespace) -> int:
-    """Replay a recorded fleet into the stack that runs on the data folder."""
+    """Replay recorded servers into the stack that runs on the data folder."""
     try:
         known = json.loads((options.data / "credentials.json").read_text())
     except (OSError, ValueError):
         say(f"nothing runs on {options.data}: `make run` first")
         return 1
-    argv = ["-m", "infra.local.replay", "--url", known["url"], "--token", known["token"], *options.arguments]
-    os.execv(sys.executable, [sys.executable, *argv])
+    what = options.arguments or [str(RECORDING)]
+    return replay.main(["--url", known["url"], "--token", known["token"], *what])
 
 
 def arguments() -> argparse.ArgumentParser:
@@ -86,11 +90,11 @@ def arguments() -> argparse.ArgumentParser:
     start = commands.add_parser("up", help="start everything, until Ctrl-C")
     start.set_defaults(run=up)
     start.add_argument("--no-agent", action="store_true", help="do not watch this machine")
-    start.add_argument("--replay", nargs="+", default=[], metavar="FILE", help="also replay a recorded fleet")
+    start.add_argument("--replay", nargs="*", metavar="FILE", help="also replay recorded servers (ours, without FILE)")
     start.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     start.add_argument("--service", type=Path, default=CHECKOUT / "serverless.yml", help=argparse.SUPPRESS)
     start.set_defaults(data=data)
-    play = commands.add_parser("demo", help="replay a recorded fleet into the running stack", add_help=False)
+    play = commands.add_parser("demo", help="replay recorded servers into the running stack", add_help=False)
     play.add_argument("arguments", nargs=argparse.REMAINDER)
     play.set_defaults(run=demo, data=data)
     return parser

@@ -125,7 +125,7 @@ class Supervisor:
         self._watched: list[Watched] = []  # in the order of their start
         self._replay: Program | None = None
 
-    def start(self, *, agent: bool = True, replay: Sequence[str] = ()) -> None:
+    def start(self, *, agent: bool = True) -> None:
         """Start everything and return once the API answers. Raises StartFailed."""
         names = ["agent", "replay", "schedule", "gateway", "front", "valkey", "postgres"]
         left = [name for name in names if Child(name, self._folder.path).stop_leftover()]
@@ -143,10 +143,13 @@ class Supervisor:
         self._step("schedule", self._module("schedule", ["infra.local.schedule"], self._functions))
         if agent:
             self._start_agent()
-        if replay:
-            arguments = ["infra.local.replay", "--url", self.url, "--token", self.api_key, *replay]
-            self._replay = self._module("replay", arguments, self._base)
-            self._replay.start()
+
+    def replay(self, arguments: Sequence[str]) -> None:
+        """Replay recorded servers beside all else. The credentials must have been written."""
+        # They are read from the data folder, because a command line can be read by everybody.
+        env = {**self._base, "OPENMANAGER_DATA": str(self._folder.path)}
+        self._replay = self._module("replay", ["infra.local", "demo", *map(absolute, arguments)], env)
+        self._replay.start()
 
     def watch(self) -> None:
         """Start again what ends, until Stopped is raised."""
@@ -211,6 +214,11 @@ class Supervisor:
         }
         child = Child("agent", self._folder.path)
         self._step("agent", Program(child, [AGENT, "--interval", "5"], env))
+
+
+def absolute(argument: str) -> str:
+    """A file's full name, since children start elsewhere; other arguments as they are."""
+    return str(Path(argument).absolute()) if Path(argument).exists() else argument
 
 
 def first_free(host: str, port: int) -> socket.socket:

@@ -33,9 +33,7 @@ def apply(database_url: str, folder: Path = Path(__file__).parent) -> list[str]:
         # Held by the connection, so it is let go however this ends:
         connection.execute("select pg_advisory_lock(%s)", [LOCK])
         connection.execute(RECORD)
-        known: dict[str, str] = dict(
-            connection.execute("select name, sha256 from schema_migrations").fetchall()
-        )
+        known: dict[str, str] = dict(connection.execute("select name, sha256 from schema_migrations").fetchall())
         for file in sorted(folder.glob("*.sql")):
             sql = file.read_bytes()
             checksum = hashlib.sha256(sql).hexdigest()

@@ -24,12 +24,9 @@ def run() -> ModuleType:
 
 @pytest.fixture
 def checkout(run: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """run.py as if it stood in an empty folder with a lock file, and the commands it would have run."""
+    """run.py as if it stood in an empty folder with a lock file."""
     monkeypatch.setattr(run, "HERE", tmp_path)
-    monkeypatch.setattr(run, "VENV", tmp_path / ".venv")
-    monkeypatch.setattr(run, "PYTHON", str(tmp_path / ".venv" / "bin" / "python"))
     monkeypatch.setattr(run, "LOCK", tmp_path / "requirements.lock")
-    monkeypatch.setattr(run, "STAMP", tmp_path / ".venv" / "stamp")
     (tmp_path / "requirements.lock").write_text("one==1 \\\n    --hash=sha256:00\n")
     return tmp_path
 
@@ -69,15 +66,15 @@ def test_the_environment_is_made_once_and_again_only_for_another_lock(
 ) -> None:
     machine = Machine(checkout)
     monkeypatch.setattr(run, "run", machine)
-    run.install()
+    run.Venv(checkout / ".venv").ready()
     made, *installed = machine.called
     assert "-m venv" in made
     assert any("uv pip install" in line and "--require-hashes" in line for line in installed)
     machine.called.clear()
-    run.install()
+    run.Venv(checkout / ".venv").ready()
     assert machine.called == []
     (checkout / "requirements.lock").write_text("one==2 \\\n    --hash=sha256:11\n")
-    run.install()
+    run.Venv(checkout / ".venv").ready()
     assert not any("-m venv" in line for line in machine.called)
     assert any("uv pip install" in line for line in machine.called)
 
@@ -88,7 +85,7 @@ def test_pip_does_the_work_where_uv_cannot(
 ) -> None:
     machine = Machine(checkout, failing)
     monkeypatch.setattr(run, "run", machine)
-    run.install()
+    run.Venv(checkout / ".venv").ready()
     assert "-m pip install -q --require-hashes" in machine.called[-1]
 
 
@@ -97,10 +94,10 @@ def test_a_failed_installation_is_said_and_tried_again_next_time(
 ) -> None:
     monkeypatch.setattr(run, "run", Machine(checkout, "--require-hashes"))
     with pytest.raises(SystemExit, match="no such thing"):
-        run.install()
+        run.Venv(checkout / ".venv").ready()
     machine = Machine(checkout)
     monkeypatch.setattr(run, "run", machine)
-    run.install()
+    run.Venv(checkout / ".venv").ready()
     assert machine.called
 
 
