@@ -33,7 +33,9 @@ def describe() -> dict[str, Any]:
         described = importlib.import_module(function.module).app.openapi()
         exposed = {(r.path, r.method.lower()) for r in function.routes}
         for path, operations in described["paths"].items():
-            kept = {method: o | {"tags": [function.name]} for method, o in operations.items() if (path, method) in exposed}
+            kept = {
+                method: o | {"tags": [function.name]} for method, o in operations.items() if (path, method) in exposed
+            }
             whole["paths"].setdefault(path, {}).update(kept)
         for kind, entries in described.get("components", {}).items():
             whole["components"].setdefault(kind, {}).update(entries)

@@ -5,6 +5,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from openmanager.telemetry.samples import MINUTE_MS, Push, Samples
 
 _FILE = Path(__file__).parent / "captures/host/psutil_1s.csv"
@@ -30,7 +31,7 @@ _COLUMNS = {
 
 
 @lru_cache(maxsize=1)
-def _recording() -> tuple[tuple[str, ...], np.ndarray]:
+def _recording() -> tuple[tuple[str, ...], NDArray[np.float64]]:
     with _FILE.open() as file:
         rows = list(csv.DictReader(file))
     return tuple(_COLUMNS.values()), np.array([[float(row[c]) for c in _COLUMNS] for row in rows])

@@ -1,6 +1,7 @@
 """POST /api/ingest and POST /api/v1/write: samples in."""
 
 import time
+from dataclasses import asdict
 from typing import Annotated
 
 from fastapi import Depends, Request, Response
@@ -12,6 +13,7 @@ from openmanager.web import Caller, bounded_body, create_app, documented, lambda
 
 MAX_JSON_BYTES = 8 << 20
 MAX_SNAPPY_BYTES = 8 << 20
+MAX_NAMED = 100
 EXAMPLE = {"server": "web-01", "role": "web", "samples": [{"metrics": {"cpu_utilization": 12.5, "load_1m": 0.4}}]}
 
 app = create_app("ingest")
@@ -25,7 +27,8 @@ def ingest(_: Caller, body: Annotated[bytes, Depends(bounded_body(MAX_JSON_BYTES
     store_pushes(parsed.pushes, now_ms)
     return {
         "accepted": parsed.accepted,
-        "rejected": [{"field": r.field, "reason": r.reason} for r in parsed.rejected],
+        "rejected": [asdict(r) for r in parsed.rejected[:MAX_NAMED]],
+        "rejected_count": parsed.rejected_count,
         "next_push_s": settings().push_interval_s,
     }
 
@@ -45,7 +48,7 @@ def remote_write(
     store_pushes(parsed.pushes, now_ms)
     if parsed.rejected:
         first = parsed.rejected[0]
-        raise InvalidInput(first.field, f"{first.reason} ({len(parsed.rejected)} samples rejected)")
+        raise InvalidInput(first.field, f"{first.reason} ({parsed.rejected_count} samples rejected in all)")
     return Response(status_code=204)
 
 

@@ -5,7 +5,6 @@ from typing import Annotated
 
 from fastapi import Depends
 from fastapi.sse import EventSourceResponse, ServerSentEvent
-
 from openmanager.web import Caller, create_app, lambda_handler
 from openmanager.web.sse import Reader, follow, reader
 

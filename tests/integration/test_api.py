@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from openmanager.stores import feed
 from openmanager.watch import round as rounds
+from openmanager.web import health
 
 from functions.archive.handler import handler as archive
 from functions.ingest.handler import handler as ingest
@@ -43,7 +44,10 @@ def judge_everything() -> None:
 def test_a_push_shows_at_once_and_is_judged_by_the_next_round(stores_env: dict[str, str]) -> None:
     for _ in range(2):
         reply = push()
-        assert (reply.status, reply.json()) == (200, {"accepted": 140, "rejected": [], "next_push_s": 60})
+        assert (reply.status, reply.json()) == (
+            200,
+            {"accepted": 140, "rejected": [], "rejected_count": 0, "next_push_s": 60},
+        )
     (entry,) = invoke(servers, "GET", "/api/servers", key=API_KEY).json()["servers"]
     assert (entry["id"], entry["role"], entry["status"]) == ("web-01", "web", "unknown")
     assert entry["metrics"] == {"cpu_utilization": 20.0, "load_1m": 0.5}
@@ -70,8 +74,13 @@ def test_metrics_come_on_an_even_grid(stores_env: dict[str, str]) -> None:
 
 @pytest.mark.parametrize(
     ("query", "field"),
-    [("from=yesterday", "from"), ("from=5&to=4", "from"), ("step=0", "step"), ("step=x", "step"),
-     ("from=0&to=1000000&step=1", "step")],
+    [
+        ("from=yesterday", "from"),
+        ("from=5&to=4", "from"),
+        ("step=0", "step"),
+        ("step=x", "step"),
+        ("from=0&to=1000000&step=1", "step"),
+    ],
 )
 def test_a_bad_range_names_the_field(stores_env: dict[str, str], query: str, field: str) -> None:
     reply = invoke(servers, "GET", "/api/servers/web-01/metrics", key=API_KEY, query=query)
@@ -99,7 +108,8 @@ def test_bad_samples_are_named_and_the_others_kept(stores_env: dict[str, str]) -
     reply = invoke(ingest, "POST", "/api/ingest", key=API_KEY, body=body).json()
     assert reply["accepted"] == 1
     assert [r["field"] for r in reply["rejected"]] == [
-        "samples[0].metrics.lod_5m", "samples[0].metrics.cpu_utilization"
+        "samples[0].metrics.lod_5m",
+        "samples[0].metrics.cpu_utilization",
     ]
 
 
@@ -145,8 +155,14 @@ def test_every_route_but_health_and_documentation_wants_the_key(stores_env: dict
     assert tried == 3 * 11
 
 
-def test_health_says_when_redis_is_away(stores_env: dict[str, str], upstash: Upstash) -> None:
-    assert invoke(system, "GET", "/api/health").json()["status"] == "ok"
+def test_health_says_when_redis_is_away(
+    stores_env: dict[str, str], upstash: Upstash, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health, "_FRESH_S", -1.0)
+    assert invoke(system, "GET", "/api/health").json() == {"status": "ok", "stores": {"redis": "ok"}, "stage": "local"}
+    with upstash.away():
+        reply = invoke(system, "GET", "/api/health")
+    assert (reply.status, reply.json()["stores"]) == (503, {"redis": "unavailable"})
 
 
 def test_the_description_in_the_repository_is_today_s() -> None:
@@ -154,9 +170,7 @@ def test_the_description_in_the_repository_is_today_s() -> None:
     described = {
         (path, method.upper()) for path, operations in openapi.describe()["paths"].items() for method in operations
     }
-    declared = {
-        (r.path, r.method) for f in read_service(openapi.ROOT / "serverless.yml").functions for r in f.routes
-    }
+    declared = {(r.path, r.method) for f in read_service(openapi.ROOT / "serverless.yml").functions for r in f.routes}
     assert declared - described == {(p, "GET") for p in PUBLIC - {"/api/health"}}
 
 

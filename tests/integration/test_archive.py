@@ -46,10 +46,14 @@ def everything(server: str) -> Samples:
 
 def same_values(a: Samples, b: Samples) -> bool:
     names = sorted(a.series)
-    return names == sorted(b.series) and np.array_equal(a.times, b.times) and np.array_equal(
-        a.values[:, [a.series.index(n) for n in names]],
-        b.values[:, [b.series.index(n) for n in names]],
-        equal_nan=True,
+    return (
+        names == sorted(b.series)
+        and np.array_equal(a.times, b.times)
+        and np.array_equal(
+            a.values[:, [a.series.index(n) for n in names]],
+            b.values[:, [b.series.index(n) for n in names]],
+            equal_nan=True,
+        )
     )
 
 
@@ -85,7 +89,7 @@ def test_verdicts_servers_and_segments_are_moved_and_gone_from_redis(
         (blocks,) = c.execute("SELECT count(*) FROM blocks").fetchone() or (0,)
     assert server == ("web-01", "web")
     assert hot.read_verdicts(0) == {}
-    left = [k for k in empty_redis.command("KEYS", "om:0:frames:*")]
+    left = list(empty_redis.command("KEYS", "om:0:frames:*"))
     assert blocks + len(left) == COUNT // 10
     assert blocks >= 8
 

@@ -56,7 +56,7 @@ def test_commands_run_in_one_request_with_a_result_each(stores_env: dict[str, st
 
 def test_a_refused_command_is_named(stores_env: dict[str, str]) -> None:
     connect().call("SET", "text", "x")
-    with pytest.raises(CommandFailed, match="HSET: .*WRONGTYPE"):
+    with pytest.raises(CommandFailed, match=r"HSET: .*WRONGTYPE"):
         connect().run(("SET", "a", "1"), ("HSET", "text", "f", "v"))
     assert connect().call("GET", "a") == "1"
 

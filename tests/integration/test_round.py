@@ -135,8 +135,7 @@ def test_a_second_tick_of_a_minute_changes_nothing(stores_env: dict[str, str], e
 def snapshot(redis: Upstash) -> dict[str, Any]:
     keys = sorted(k for k in redis.command("KEYS", "om:*") if not k.startswith("om:lease"))
     return {
-        k: redis.command("XRANGE", k, "-", "+") if k == "om:feed" else sorted(redis.command("HGETALL", k))
-        for k in keys
+        k: redis.command("XRANGE", k, "-", "+") if k == "om:feed" else sorted(redis.command("HGETALL", k)) for k in keys
     }
 
 
@@ -177,6 +176,15 @@ def test_a_silent_server_is_offline_after_three_of_its_own_cadences(stores_env: 
     store_pushes([pushes[20]], int(pushes[20].samples.times[0]) + 500)
     rounds.tick(due_ms(20))
     assert verdicts()[f"web-01|{FIRST // 1000 + 1200}"]["status"] == "healthy"
+
+
+def test_a_server_that_sends_every_five_minutes_is_not_called_offline(stores_env: dict[str, str]) -> None:
+    pushes = minutes("web-01", FIRST, 60)
+    for i in range(60):
+        if i % 5 == 0:
+            store_pushes([pushes[i]], int(pushes[i].samples.times[0]) + 500)
+        rounds.tick(due_ms(i))
+    assert {v["status"] for v in verdicts().values()} == {"healthy"}
 
 
 def test_a_damaged_frame_is_set_aside_and_everyone_else_judged(

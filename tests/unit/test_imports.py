@@ -6,14 +6,29 @@ import sys
 from pathlib import Path
 
 import pytest
-import yaml
+
+from infra.local.serverless import read_service
 
 ROOT = Path(__file__).resolve().parents[2]
 CORE = ROOT / "layers/core/python"
-HEAVY = frozenset({
-    "fastapi", "numpy", "tflite_runtime", "ai_edge_litert", "psycopg", "google.protobuf", "cramjam", "mcp", "boto3",
-    "httpx", "mangum", "aws_lambda_powertools", "jwt", "openmanager.inference.runtime",
-})
+HEAVY = frozenset(
+    {
+        "fastapi",
+        "numpy",
+        "tflite_runtime",
+        "ai_edge_litert",
+        "psycopg",
+        "google.protobuf",
+        "cramjam",
+        "mcp",
+        "boto3",
+        "httpx",
+        "mangum",
+        "aws_lambda_powertools",
+        "jwt",
+        "openmanager.inference.runtime",
+    }
+)
 # What each function needs of the heavy ones; all others must be absent once its module is imported.
 NEEDS = {
     "ingest": {"fastapi", "mangum", "numpy", "google.protobuf", "cramjam", "httpx"},
@@ -21,21 +36,23 @@ NEEDS = {
     "predictions": {"fastapi", "mangum", "numpy", "httpx"},
     "stream": {"fastapi", "mangum", "numpy", "httpx"},
     "system": {"fastapi", "mangum", "httpx"},
-    "tick": {"numpy", "tflite_runtime", "ai_edge_litert", "httpx", "aws_lambda_powertools",
-             "openmanager.inference.runtime"},
+    "tick": {
+        "numpy",
+        "tflite_runtime",
+        "ai_edge_litert",
+        "httpx",
+        "aws_lambda_powertools",
+        "openmanager.inference.runtime",
+    },
     "archive": {"numpy", "psycopg", "httpx", "aws_lambda_powertools"},
 }
 FUNCTIONS = sorted(p.parent.name for p in (ROOT / "functions").glob("*/handler.py"))
 
 
 def test_every_function_of_serverless_yml_has_its_folder_and_its_import_list() -> None:
-    class Loader(yaml.SafeLoader):
-        pass
-
-    Loader.add_multi_constructor("!", lambda loader, suffix, node: suffix)
-    declared = yaml.load((ROOT / "serverless.yml").read_text(), Loader)["functions"]
-    assert sorted(declared) == FUNCTIONS == sorted(NEEDS)
-    assert all(f["handler"] == f"functions/{name}/handler.handler" for name, f in declared.items())
+    declared = read_service(ROOT / "serverless.yml").functions
+    assert sorted(f.name for f in declared) == FUNCTIONS == sorted(NEEDS)
+    assert all((f.module, f.attribute) == (f"functions.{f.name}.handler", "handler") for f in declared)
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
@@ -48,7 +65,11 @@ def test_a_function_imports_nothing_heavy_that_it_does_not_need(function: str) -
     # Without the variables of a deployment: nothing may read them at import.
     done = subprocess.run(
         [sys.executable, "-W", "error::DeprecationWarning:openmanager", "-c", code],
-        capture_output=True, text=True, check=False, env={"PATH": "/usr/bin:/bin"}, cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PATH": "/usr/bin:/bin"},
+        cwd=ROOT,
     )
     assert done.returncode == 0, done.stderr
     assert set(done.stdout.split()) - NEEDS[function] == set()

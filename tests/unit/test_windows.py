@@ -34,6 +34,10 @@ def test_a_counter_that_went_down_was_reset_and_counts_from_zero() -> None:
     assert counter([(0, 1000), (50, 60)]) == [1.2, None, None]
 
 
+def test_a_counter_set_back_by_a_hair_was_not_reset() -> None:
+    assert counter([(0, 1000), (30, 1060), (50, 1059.99)]) == [1.2, None, None]
+
+
 def test_a_sample_further_back_than_the_look_back_does_not_count() -> None:
     assert counter([(-400, 0), (30, 60)]) == [None, None, None]
 
@@ -50,9 +54,7 @@ def test_series_sampled_at_different_instants_keep_their_own_predecessors() -> N
 @given(st.permutations(range(6)), st.integers(1, 5))
 def test_how_samples_were_cut_into_pushes_does_not_matter(order: list[int], cut: int) -> None:
     points = [
-        (name, START + i * 20_000, float(i * i))
-        for i in range(6)
-        for name in ("load_1m", "disk_reads_total/sda")
+        (name, START + i * 20_000, float(i * i)) for i in range(6) for name in ("load_1m", "disk_reads_total/sda")
     ]
     whole = from_points(points)
     parts = [from_points([points[2 * i], points[2 * i + 1]]) for i in order]

@@ -14,7 +14,15 @@ import numpy as np
 from openmanager.errors import DamagedFrame
 from openmanager.settings import settings
 from openmanager.stores import history, hot
-from openmanager.stores.segments import BACKLOG, SEGMENT_MS, frames_key, oldest_segment, read_hash, segment_of, stored_frames
+from openmanager.stores.segments import (
+    BACKLOG,
+    SEGMENT_MS,
+    frames_key,
+    oldest_segment,
+    read_hash,
+    segment_of,
+    stored_frames,
+)
 from openmanager.telemetry.samples import MINUTE_MS, Samples, merge
 from openmanager.telemetry.windows import LOOKBACK_MS
 
@@ -47,9 +55,7 @@ def run(now_ms: int, out_of_time: Callable[[], bool] = lambda: False) -> Report:
         _move_verdicts(shard, report)
         _move_hash(frames_key(shard, BACKLOG), judged, now_ms, report)
         _move_segments(shard, judged, now_ms, report, out_of_time)
-        seen = {
-            server: (entry["attributes"], entry["seen"], entry["seen"]) for server, entry in latest.items()
-        }
+        seen = {server: (entry["attributes"], entry["seen"], entry["seen"]) for server, entry in latest.items()}
         if seen:
             history.connect().store_servers(seen)
     return report

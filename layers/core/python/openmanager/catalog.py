@@ -56,21 +56,17 @@ class Part:
 
 # The order of the first twenty is the input order of the anomaly model.
 METRICS: tuple[Metric, ...] = (
-    Metric("cpu_utilization", "%", "Share of time the processors were busy", 1, 100, fold="mean",
-           smd="cpu_r"),
+    Metric("cpu_utilization", "%", "Share of time the processors were busy", 1, 100, fold="mean", smd="cpu_r"),
     Metric("load_1m", "", "Load average over one minute", 2, fold="mean", smd="load_1"),
     Metric("load_5m", "", "Load average over five minutes", 2, fold="mean", smd="load_5"),
     Metric("load_15m", "", "Load average over fifteen minutes", 2, fold="mean", smd="load_15"),
-    Metric("memory_used", "%", "Memory that is not free, buffers and cache included", 1, 100, fold="mean",
-           smd="mem_u"),
-    Metric("memory_used_effective", "%", "Memory used without buffers and cache", 1, 100, fold="mean",
-           smd="mem_u_e"),
+    Metric("memory_used", "%", "Memory that is not free, buffers and cache included", 1, 100, fold="mean", smd="mem_u"),
+    Metric("memory_used_effective", "%", "Memory used without buffers and cache", 1, 100, fold="mean", smd="mem_u_e"),
     Metric("disk_queue", "", "Mean number of requests waiting or in service", 2, rate=True, smd="disk_q"),
     Metric("disk_reads", "1/s", "Completed reads", 1, rate=True, smd="disk_r"),
     Metric("disk_read_bytes", "B/s", "Bytes read", 0, rate=True, smd="disk_rb"),
     Metric("disk_service_time", "ms", "Busy time per completed request", 2, fold="mean", smd="disk_svc"),
-    Metric("disk_busy", "%", "Share of time the busiest disk had work", 1, 100, rate=True, fold="max",
-           smd="disk_u"),
+    Metric("disk_busy", "%", "Share of time the busiest disk had work", 1, 100, rate=True, fold="max", smd="disk_u"),
     Metric("disk_writes", "1/s", "Completed writes", 1, rate=True, smd="disk_w"),
     Metric("disk_wait", "ms", "Time per request from arrival to completion", 2, fold="mean", smd="disk_wa"),
     Metric("disk_write_bytes", "B/s", "Bytes written", 0, rate=True, smd="disk_wb"),
@@ -129,25 +125,29 @@ def _parts() -> tuple[Part, ...]:
     return (
         *parts,
         Part("cpu_idle_total", "counter", 2, NodeSeries("node_cpu_seconds_total", "cpu", {"mode": "idle"})),
-        Part("cpu_iowait_total", "counter", 2,
-             NodeSeries("node_cpu_seconds_total", "cpu", {"mode": "iowait"})),
+        Part("cpu_iowait_total", "counter", 2, NodeSeries("node_cpu_seconds_total", "cpu", {"mode": "iowait"})),
         Part("memory_total_bytes", "gauge", 0, NodeSeries("node_memory_MemTotal_bytes")),
         Part("memory_free_bytes", "gauge", 0, NodeSeries("node_memory_MemFree_bytes")),
         Part("memory_available_bytes", "gauge", 0, NodeSeries("node_memory_MemAvailable_bytes")),
         Part("swap_total_bytes", "gauge", 0, NodeSeries("node_memory_SwapTotal_bytes")),
         Part("swap_free_bytes", "gauge", 0, NodeSeries("node_memory_SwapFree_bytes")),
-        Part("disk_read_time_total", "counter", 0,
-             NodeSeries("node_disk_read_time_seconds_total", "device", scale=1000.0)),
-        Part("disk_write_time_total", "counter", 0,
-             NodeSeries("node_disk_write_time_seconds_total", "device", scale=1000.0)),
+        Part(
+            "disk_read_time_total",
+            "counter",
+            0,
+            NodeSeries("node_disk_read_time_seconds_total", "device", scale=1000.0),
+        ),
+        Part(
+            "disk_write_time_total",
+            "counter",
+            0,
+            NodeSeries("node_disk_write_time_seconds_total", "device", scale=1000.0),
+        ),
         Part("filesystem_size_bytes", "gauge", 0, NodeSeries("node_filesystem_size_bytes", "mountpoint")),
         Part("filesystem_free_bytes", "gauge", 0, NodeSeries("node_filesystem_free_bytes", "mountpoint")),
-        Part("filesystem_available_bytes", "gauge", 0,
-             NodeSeries("node_filesystem_avail_bytes", "mountpoint")),
-        Part("network_receive_errors_total", "counter", 0,
-             NodeSeries("node_network_receive_errs_total", "device")),
-        Part("network_transmit_errors_total", "counter", 0,
-             NodeSeries("node_network_transmit_errs_total", "device")),
+        Part("filesystem_available_bytes", "gauge", 0, NodeSeries("node_filesystem_avail_bytes", "mountpoint")),
+        Part("network_receive_errors_total", "counter", 0, NodeSeries("node_network_receive_errs_total", "device")),
+        Part("network_transmit_errors_total", "counter", 0, NodeSeries("node_network_transmit_errs_total", "device")),
         Part("boot_time", "gauge", 0, NodeSeries("node_boot_time_seconds")),
     )
 
@@ -170,22 +170,66 @@ FAILURE_INPUTS: dict[str, tuple[str, ...]] = {
 }
 # What the round forecasts: the metrics with a limit that people run into, and the load.
 FORECAST_METRICS: tuple[str, ...] = (
-    "cpu_utilization", "memory_used_effective", "filesystem_utilization", "swap_utilization", "load_5m",
+    "cpu_utilization",
+    "memory_used_effective",
+    "filesystem_utilization",
+    "swap_utilization",
+    "load_5m",
 )
 
 # Instances that would count the same bytes twice or measure nothing real; matched against their beginning.
 IGNORED_DEVICES: dict[str, tuple[str, ...]] = {
     "disk": ("loop", "ram", "zram", "dm-", "md", "sr"),
     "network": (
-        "lo", "veth", "docker", "br-", "virbr", "cni", "cali", "flannel", "tun", "tap", "utun", "wg", "ifb",
-        "dummy", "bond", "team",
+        "lo",
+        "veth",
+        "docker",
+        "br-",
+        "virbr",
+        "cni",
+        "cali",
+        "flannel",
+        "tun",
+        "tap",
+        "utun",
+        "wg",
+        "ifb",
+        "dummy",
+        "bond",
+        "team",
     ),
 }
-IGNORED_FILESYSTEMS = frozenset({
-    "autofs", "binfmt_misc", "bpf", "cgroup", "cgroup2", "configfs", "debugfs", "devpts", "devtmpfs",
-    "erofs", "fuse.lxcfs", "fusectl", "hugetlbfs", "iso9660", "mqueue", "nsfs", "proc", "procfs",
-    "pstore", "ramfs", "rpc_pipefs", "securityfs", "selinuxfs", "squashfs", "sysfs", "tmpfs", "tracefs",
-})
+IGNORED_FILESYSTEMS = frozenset(
+    {
+        "autofs",
+        "binfmt_misc",
+        "bpf",
+        "cgroup",
+        "cgroup2",
+        "configfs",
+        "debugfs",
+        "devpts",
+        "devtmpfs",
+        "erofs",
+        "fuse.lxcfs",
+        "fusectl",
+        "hugetlbfs",
+        "iso9660",
+        "mqueue",
+        "nsfs",
+        "proc",
+        "procfs",
+        "pstore",
+        "ramfs",
+        "rpc_pipefs",
+        "securityfs",
+        "selinuxfs",
+        "squashfs",
+        "sysfs",
+        "tmpfs",
+        "tracefs",
+    }
+)
 
 ROLES = ("web", "api", "database", "cache", "storage", "k8s-control", "k8s-worker", "load-balancer", "backup")
 ENVIRONMENTS = ("on-premise", "aws", "gcp", "azure", "kubernetes")

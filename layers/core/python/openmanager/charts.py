@@ -72,8 +72,7 @@ def metrics(server: str, span: Range, now_ms: int | None = None) -> dict[str, An
 def _hot_samples(server: str, first_ms: int, last_ms: int, now_ms: int) -> list[Samples]:
     until = hot.archived_until(shard_of(server))
     segments = [
-        s for s in segments_between(max(first_ms, now_ms - _MAX_HOT_MS), last_ms)
-        if until is None or s >= until
+        s for s in segments_between(max(first_ms, now_ms - _MAX_HOT_MS), last_ms) if until is None or s >= until
     ]
     found = []
     for frame in read_server_frames(server, [*segments, BACKLOG]):

@@ -19,10 +19,12 @@ from openmanager.stores.segments import (
     segments_between,
 )
 from openmanager.telemetry import windows
-from openmanager.telemetry.samples import Samples, merge
+from openmanager.telemetry.samples import LABEL_PREFIX, Samples, merge
 
 # What counts as "now": long enough to hold every part of one scrape, however its sender cut it up.
 _NOW_MS = 30_000
+_BEFORE_MS = 150_000
+_FRAMES = 6
 _WORST_FIRST = ("offline", "critical", "warning", "unknown", "maintenance", "healthy")
 
 
@@ -65,11 +67,16 @@ def _entry(server: str, latest: Mapping[str, Any] | None, frames: Sequence[Store
     verdict = (latest or {}).get("verdict")
     live, seen, attributes = _live(frames)
     if latest:
-        attributes = attributes or latest["attributes"]
+        attributes = {**latest["attributes"], **attributes}
         seen = max(seen, latest["seen"])
     return {
         "id": server,
-        **attributes,
+        **{name: value for name, value in attributes.items() if not name.startswith(LABEL_PREFIX)},
+        "labels": {
+            name.removeprefix(LABEL_PREFIX): value
+            for name, value in attributes.items()
+            if name.startswith(LABEL_PREFIX)
+        },
         "status": verdict["status"] if verdict else "unknown",
         "seen": seen,
         "metrics": (latest["metrics"] if latest else {}) | live,
@@ -81,15 +88,17 @@ def _entry(server: str, latest: Mapping[str, Any] | None, frames: Sequence[Store
 
 
 def _live(frames: Sequence[StoredFrame]) -> tuple[dict[str, float], float, Mapping[str, str]]:
-    """(newest values, when in s, attributes) from the newest two frames: a counter needs a sample before."""
+    """(newest values, when in s, attributes); a few frames, because a counter needs a sample before."""
     samples: list[Samples] = []
-    attributes: Mapping[str, str] = {}
-    for frame in sorted(frames, key=lambda f: f.first_ms)[-2:]:
+    attributes: dict[str, str] = {}
+    newest_first = sorted(frames, key=lambda f: -f.first_ms)[:_FRAMES]
+    for frame in reversed([f for f in newest_first if f.first_ms > newest_first[0].first_ms - _BEFORE_MS]):
         try:
-            read, attributes = frame.read()
+            read, about = frame.read()
         except DamagedFrame:
             continue  # the round reports it and the archive sets it aside
         samples.append(read)
+        attributes |= about
     table = merge(samples)
     if not len(table):
         return {}, 0.0, attributes

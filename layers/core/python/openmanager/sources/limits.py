@@ -23,8 +23,6 @@ MAX_INSTANCE_LENGTH = 128
 MAX_ATTRIBUTE = {"hostname": 253, "role": 64, "environment": 64, "stage": 64}
 MAX_LABELS = 32
 MAX_LABEL_VALUE = 256
-# How labels are told apart from the attributes above in the flat mapping that a push carries.
-LABEL_PREFIX = "labels."
 # A push becomes a table of instants × series. Without this bound, a small body in which each sample has
 # its own instant and its own series would ask for gigabytes.
 MAX_CELLS = 2_000_000
@@ -50,6 +48,11 @@ class Parsed:
     accepted: int = 0
     rejected: list[Rejection] = field(default_factory=list)
     ignored: int = 0
+
+    @property
+    def rejected_count(self) -> int:
+        """Number of samples left out."""
+        return sum(r.count for r in self.rejected)
 
 
 def time_refusal(time_ms: float, now_ms: int) -> str | None:

@@ -19,7 +19,6 @@ from openmanager.catalog import PARTS, Kind
 from openmanager.errors import InvalidInput
 from openmanager.sources.limits import (
     LABEL_NAME,
-    LABEL_PREFIX,
     MAX_ATTRIBUTE,
     MAX_CELLS,
     MAX_INSTANCE_LENGTH,
@@ -33,6 +32,7 @@ from openmanager.sources.limits import (
     time_refusal,
     value_refusal,
 )
+from openmanager.telemetry.samples import LABEL_PREFIX
 
 _GAUGES = {key: key for key, part in PARTS.items() if part.kind == "gauge"}
 _COUNTERS = {

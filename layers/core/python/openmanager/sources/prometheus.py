@@ -16,7 +16,6 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message, message_fa
 from openmanager.catalog import IGNORED_DEVICES, IGNORED_FILESYSTEMS, METRIC_KEYS, PARTS
 from openmanager.errors import InvalidInput, PayloadTooLarge
 from openmanager.sources.limits import (
-    LABEL_PREFIX,
     MAX_ATTRIBUTE,
     MAX_CELLS,
     MAX_INSTANCE_LENGTH,
@@ -28,6 +27,7 @@ from openmanager.sources.limits import (
     time_refusal,
     value_refusal,
 )
+from openmanager.telemetry.samples import LABEL_PREFIX
 
 # 50,000 samples with their labels; Prometheus sends 2,000 at once by default. The bound is this low because
 # a body made of empty messages takes up to thirty times its size once it is decoded.

@@ -28,12 +28,15 @@ def check_id(value: str, field: str) -> str:
     return value
 
 
+EMPTY = "0-0"
+
+
 def bounds() -> tuple[str, str]:
-    """(oldest id still kept, newest id); both "0-0" while the feed is empty."""
+    """(oldest id still kept, newest id); both EMPTY while nothing was ever published."""
     oldest, newest = connect().run(
         ("XRANGE", FEED, "-", "+", "COUNT", 1), ("XREVRANGE", FEED, "+", "-", "COUNT", 1), repeatable=True
     )
-    return (oldest[0][0], newest[0][0]) if oldest and newest else ("0-0", "0-0")
+    return (oldest[0][0], newest[0][0]) if oldest and newest else (EMPTY, EMPTY)
 
 
 def is_before(a: str, b: str) -> bool:

@@ -38,7 +38,10 @@ class History:
     def _open(self) -> psycopg.Connection:
         # Behind a pooler in transaction mode prepared statements belong to somebody else.
         return psycopg.connect(
-            self._url, autocommit=True, prepare_threshold=None, connect_timeout=self._connect_timeout_s,
+            self._url,
+            autocommit=True,
+            prepare_threshold=None,
+            connect_timeout=self._connect_timeout_s,
             options=f"-c statement_timeout={_STATEMENT_TIMEOUT_S * 1000}",
         )
 
@@ -67,11 +70,13 @@ class History:
 
     def read_blocks(self, server: str, first_ms: int, last_ms: int) -> list[Samples]:
         """The archived samples of a server in segments that touch [first, last]; damaged ones are logged."""
-        rows = self._do(lambda c: c.execute(
-            "SELECT segment, body FROM blocks WHERE server = %s"
-            " AND segment > %s - interval '10 minutes' AND segment <= %s ORDER BY segment",
-            (server, _instant(first_ms / 1000), _instant(last_ms / 1000)),
-        ).fetchall())
+        rows = self._do(
+            lambda c: c.execute(
+                "SELECT segment, body FROM blocks WHERE server = %s"
+                " AND segment > %s - interval '10 minutes' AND segment <= %s ORDER BY segment",
+                (server, _instant(first_ms / 1000), _instant(last_ms / 1000)),
+            ).fetchall()
+        )
         found = []
         for segment, body in rows:
             try:
@@ -82,6 +87,7 @@ class History:
 
     def store_segments(self, tables: Mapping[tuple[str, int], Samples]) -> None:
         """Merge samples into the blocks of (server, segment start in s); repeating it changes nothing."""
+
         def work(c: psycopg.Connection) -> None:
             with c.transaction(), c.cursor() as cursor:
                 for (server, segment), samples in sorted(tables.items()):
@@ -95,6 +101,7 @@ class History:
                         " ON CONFLICT (server, segment) DO UPDATE SET rows = excluded.rows, body = excluded.body",
                         (server, _instant(segment), len(whole), encode_block(whole)),
                     )
+
         self._do(work)
 
     def store_servers(self, servers: Mapping[str, tuple[Mapping[str, str], float, float]]) -> None:
@@ -112,6 +119,7 @@ class History:
                     " last_seen = greatest(servers.last_seen, excluded.last_seen)",
                     rows,
                 )
+
         self._do(work)
 
     def store_predictions(self, verdicts: Iterable[tuple[str, int, object]]) -> None:
@@ -125,6 +133,7 @@ class History:
                     " ON CONFLICT (server, minute) DO NOTHING",
                     rows,
                 )
+
         self._do(work)
 
     def store_damaged(self, frames: Iterable[tuple[str, str, str, str]]) -> None:
@@ -138,6 +147,7 @@ class History:
                     " ON CONFLICT (key, field) DO NOTHING",
                     rows,
                 )
+
         self._do(work)
 
 

@@ -1,11 +1,11 @@
 """What the rounds leave in Redis, besides the frames (stores.segments).
 
-    om:{shard}:state      hash: server -> what the round remembers; `@round` -> how many rounds committed
-    om:{shard}:latest     hash: server -> JSON of its last values and attributes; `server|verdict` -> its last verdict
-    om:{shard}:verdicts   hash: `server|minute` -> JSON verdict, until the archive has moved it
-    om:{shard}:archived   start (s) of the segment below which the archive left nothing
-    om:feed               stream of live events (stores.feed reads it)
-    om:lease:{name}       who does a job now
+om:{shard}:state      hash: server -> what the round remembers; `@round` -> how many rounds committed
+om:{shard}:latest     hash: server -> JSON of its last values and attributes; `server|verdict` -> its last verdict
+om:{shard}:verdicts   hash: `server|minute` -> JSON verdict, until the archive has moved it
+om:{shard}:archived   start (s) of the segment below which the archive left nothing
+om:feed               stream of live events (stores.feed reads it)
+om:lease:{name}       who does a job now
 """
 
 import json

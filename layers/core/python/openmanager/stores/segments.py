@@ -109,13 +109,14 @@ def _baseline_for(push: Push, segment: int | str, rows: Samples) -> tuple[frames
     start_ms = segment_of(int(rows.times[0])) * 1000
     # The backlog is emptied while it is written to, so every push there brings its own baseline.
     known = _baselines.get((push.server, segment)) if isinstance(segment, int) else None
-    if known and known.attributes == push.attributes and set(rows.series) <= set(known.series):
+    token = secrets.token_hex(4)
+    if known is None:
+        return frames.make_baseline(start_ms, rows, push.attributes, token), False
+    # Senders cut one scrape into several requests; a baseline for the union serves all of them.
+    attributes = {**known.attributes, **push.attributes}
+    if attributes == known.attributes and set(rows.series) <= set(known.series):
         return known, True
-    series = rows
-    if known:
-        # Senders cut one scrape into several requests; a baseline for the union serves all of them.
-        series = _union(rows, known)
-    return frames.make_baseline(start_ms, series, push.attributes, secrets.token_hex(4)), False
+    return frames.make_baseline(start_ms, _union(rows, known), attributes, token), False
 
 
 def _union(rows: Samples, known: frames.Baseline) -> Samples:
@@ -209,9 +210,7 @@ def oldest_segment(shard: int) -> int | None:
     found: list[int] = []
     cursor = "0"
     while True:
-        cursor, keys = connect().call(
-            "SCAN", cursor, "MATCH", frames_key(shard, "*"), "COUNT", 1000, repeatable=True
-        )
+        cursor, keys = connect().call("SCAN", cursor, "MATCH", frames_key(shard, "*"), "COUNT", 1000, repeatable=True)
         found += [int(place) for key in keys if (place := key.rpartition(":")[2]) != BACKLOG]
         if str(cursor) == "0":
             return min(found, default=None)

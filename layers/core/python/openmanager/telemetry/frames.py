@@ -85,9 +85,15 @@ def make_baseline(start_ms: int, samples: Samples, attributes: Mapping[str, str]
     values = numbers[first, np.arange(len(samples.series))][order]
     series = tuple(samples.series[i] for i in order)
     body = json.dumps(
-        {"start": start_ms, "series": series, "values": values.tolist(), "attributes": dict(attributes),
-         "token": token},
-        separators=(",", ":"), sort_keys=True,
+        {
+            "start": start_ms,
+            "series": series,
+            "values": values.tolist(),
+            "attributes": dict(attributes),
+            "token": token,
+        },
+        separators=(",", ":"),
+        sort_keys=True,
     ).encode()
     text = binascii.b2a_base64(zlib.compress(body, 6), newline=False).decode()
     return Baseline(blake2s(body, digest_size=_ID_BYTES).hexdigest(), start_ms, series, values, attributes, text)

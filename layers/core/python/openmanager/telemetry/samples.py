@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 MINUTE_MS = 60_000
+# How labels are told apart from the other attributes in the flat mapping that a push carries.
+LABEL_PREFIX = "labels."
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -10,6 +10,8 @@ from openmanager.telemetry.samples import Samples
 # A counter's increase is only a rate if the sample before is near: Prometheus' own staleness limit. Whoever grids a
 # range must also load this much before it; older samples change nothing.
 LOOKBACK_MS = 300_000
+# Linux sets idle and iowait back by centiseconds now and then; a counter that began anew is far lower.
+_JITTER = 0.99
 
 
 def buckets(samples: Samples, start_ms: int, stop_ms: int, step_ms: int) -> NDArray[np.float64]:
@@ -17,7 +19,7 @@ def buckets(samples: Samples, start_ms: int, stop_ms: int, step_ms: int) -> NDAr
 
     A gauge is the mean of its samples in [bucket, bucket + step). A counter is its increase per second over the
     samples that fall in the bucket, each measured from the sample before it, at most LOOKBACK_MS earlier; a counter
-    that went down was reset, and counted from zero since.
+    that went down was reset, and counted from zero since, unless it went down by less than a hundredth.
     """
     n = -((start_ms - stop_ms) // step_ms)
     k = len(samples.series)
@@ -52,14 +54,15 @@ def _increases(
     seconds = (times[:, None] - times[before]) / 1000.0
     known = present & (before >= 0) & (seconds <= LOOKBACK_MS / 1000.0)
     earlier = np.take_along_axis(values, np.maximum(before, 0), axis=0)
-    increase = np.where(values >= earlier, values - earlier, values)
+    drop = values < earlier * _JITTER
+    increase = np.where(drop, values, np.maximum(values - earlier, 0.0))
     return np.where(known, increase, 0.0), np.where(known, seconds, 0.0)
 
 
 def metrics(samples: Samples, start_ms: int, stop_ms: int, step_ms: int) -> NDArray[np.float64]:
     """The catalogue's metrics on the grid (n, len(METRIC_KEYS)); NaN where unknown."""
     table = buckets(samples, start_ms, stop_ms, step_ms)
-    starts = np.arange(len(table), dtype=np.int64) * step_ms + start_ms
+    ends = np.arange(1, len(table) + 1, dtype=np.int64) * step_ms + start_ms
     if not samples.series:
         return np.full((len(table), len(METRIC_KEYS)), np.nan)
-    return fold({name: table[:, i] for i, name in enumerate(samples.series)}, starts)
+    return fold({name: table[:, i] for i, name in enumerate(samples.series)}, ends)

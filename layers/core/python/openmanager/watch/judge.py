@@ -22,6 +22,8 @@ LIMITS: dict[str, tuple[float, float]] = {
 # A server is offline after this many of its own cadences without a sample, but not before three minutes.
 SILENT_CADENCES = 3
 SILENT_MS = 180_000
+# Until the cadence is known, any up to this one is allowed for.
+SLOWEST_START_MS = 300_000
 _CADENCE_WEIGHT = np.float32(0.2)
 _NAMED_CONTRIBUTIONS = 5
 
@@ -84,26 +86,26 @@ def judge(
     ]
 
 
-def _learn_presence(
-    states: States, minute: int, rows: NDArray[np.int64], newest_ms: NDArray[np.int64]
-) -> None:
+def _learn_presence(states: States, minute: int, rows: NDArray[np.int64], newest_ms: NDArray[np.int64]) -> None:
     new = states["first"] == 0
     states["first"] = np.where(new, minute, states["first"])
     states["judged"] = minute
     arrived = rows > 0
     states["history"] = ((states["history"] << np.uint64(1)) | arrived.astype(np.uint64)) & _HOUR
     # A server's first minute tells the distance of its samples only if it holds several.
+    tells = arrived & (~new | (rows > 1))
     since = np.where(new, minute * MINUTE_MS, states["seen_ms"])
     gap = ((newest_ms - since) / np.maximum(rows, 1) / 1000).astype(np.float32)
     gap = np.clip(gap, np.float32(1), np.float32(3600))
     cadence = states["cadence_s"]
     learnt = np.where(cadence == 0, gap, cadence + _CADENCE_WEIGHT * (gap - cadence))
-    states["cadence_s"] = np.where(arrived, learnt, cadence)
+    states["cadence_s"] = np.where(tells, learnt, cadence)
     states["seen_ms"] = np.where(arrived, newest_ms, states["seen_ms"])
 
 
 def _silent(states: States, minute: int) -> NDArray[np.bool_]:
-    allowed = np.maximum(SILENT_CADENCES * states["cadence_s"].astype(np.float64) * 1000, SILENT_MS)
+    cadence_ms = np.where(states["cadence_s"] == 0, SLOWEST_START_MS, states["cadence_s"].astype(np.float64) * 1000)
+    allowed = np.maximum(SILENT_CADENCES * cadence_ms, SILENT_MS)
     silence: NDArray[np.int64] = (minute + 1) * MINUTE_MS - states["seen_ms"]
     return np.greater(silence, allowed)
 
@@ -190,8 +192,15 @@ def _paths(states: States, x: Table, absent: list[str]) -> list[dict[str, list[f
 
 
 def _verdict(
-    server: str, state: np.void, minute: int, x: NDArray[np.float64], silent: bool, score: dict[str, Any] | None,
-    chance: dict[str, Any] | None, paths: dict[str, list[float]], absent: list[str],
+    server: str,
+    state: np.void,
+    minute: int,
+    x: NDArray[np.float64],
+    silent: bool,
+    score: dict[str, Any] | None,
+    chance: dict[str, Any] | None,
+    paths: dict[str, list[float]],
+    absent: list[str],
 ) -> Verdict:
     reasons, status = _status(state, minute, x, silent, score)
     state["status"] = STATUSES.index(status)
@@ -209,9 +218,7 @@ def _verdict(
     if absent:
         missing["models"] = list(absent)
     confidence = min(1.0, history / WARM_UP) * arrived * known / len(MODEL_METRICS)
-    return Verdict(
-        server, minute * 60, status, reasons, score, chance, paths, round(confidence, 3), missing
-    )
+    return Verdict(server, minute * 60, status, reasons, score, chance, paths, round(confidence, 3), missing)
 
 
 def _status(
@@ -237,9 +244,7 @@ def _status(
 
 def values(x: NDArray[np.float64]) -> dict[str, float]:
     """A row of metrics as JSON values, rounded to the catalogue's precision, unknown ones left out."""
-    return {
-        m.key: round(float(v), m.decimals) for m, v in zip(METRICS, x, strict=True) if not np.isnan(v)
-    }
+    return {m.key: round(float(v), m.decimals) for m, v in zip(METRICS, x, strict=True) if not np.isnan(v)}
 
 
 def _short(value: np.float32) -> float:

@@ -95,8 +95,8 @@ def _pending(
     """What waits for each server, those seen for the first time added to `servers` and `states`."""
     judged = dict(zip(servers, (int(j) for j in states["judged"]), strict=True))
     tables: dict[str, list[Samples]] = defaultdict(list)
-    attributes: dict[str, tuple[int, Mapping[str, str]]] = {}
-    for frame in found:
+    attributes: dict[str, dict[str, str]] = defaultdict(dict)
+    for frame in sorted(found, key=lambda f: f.first_ms):
         # Nothing before the look-back of the next minute matters. A late frame may be long, any other spans a segment.
         wanted = (judged.get(frame.server, 0) + 1) * MINUTE_MS - windows.LOOKBACK_MS - SEGMENT_MS
         if frame.first_ms < wanted and not frame.late:
@@ -108,8 +108,7 @@ def _pending(
             log.warning("set aside: %s", error)
             continue
         tables[frame.server].append(samples)
-        if frame.first_ms >= attributes.get(frame.server, (0, {}))[0]:
-            attributes[frame.server] = (frame.first_ms, about)
+        attributes[frame.server].update(about)
     # Rows of minutes already judged, late ones among them, serve as look-back and nothing else.
     merged = {server: merge(parts) for server, parts in tables.items()}
     new = sorted(s for s, m in merged.items() if s not in judged and _first_minute(m, newest) <= newest)
@@ -119,8 +118,8 @@ def _pending(
     for i, server in enumerate(servers):
         samples = merged.get(server, _NOTHING)
         start = int(states["judged"][i]) + 1 if server in judged else _first_minute(samples, newest)
-        about = attributes.get(server, (0, {}))[1]
-        pending.append(_waiting(samples, max(start, newest - CATCH_UP_MIN), newest, about))
+        first = max(start, newest - CATCH_UP_MIN)
+        pending.append(_waiting(samples, first, newest, attributes.get(server, {})))
     return pending, servers, states
 
 
@@ -147,8 +146,14 @@ def _waiting(samples: Samples, first: int, newest: int, attributes: Mapping[str,
 
 
 def _judge_all(
-    shard: int, number: int, servers: list[str], states: States, pending: list[_Pending], newest: int,
-    report: Report, out_of_time: Callable[[], bool],
+    shard: int,
+    number: int,
+    servers: list[str],
+    states: States,
+    pending: list[_Pending],
+    newest: int,
+    report: Report,
+    out_of_time: Callable[[], bool],
 ) -> None:
     """Minute by minute over all servers that wait for it, writing whenever enough has gathered."""
     firsts = np.array([p.first for p in pending])
@@ -169,8 +174,10 @@ def _judge_all(
         for i, verdict, row, count in zip(active, said, x, rows, strict=True):
             if count:
                 latest[verdict.server] = {
-                    "id": verdict.server, "attributes": dict(pending[i].attributes),
-                    "seen": int(states["seen_ms"][i]) / 1000, "metrics": values(row),
+                    "id": verdict.server,
+                    "attributes": dict(pending[i].attributes),
+                    "seen": int(states["seen_ms"][i]) / 1000,
+                    "metrics": values(row),
                 }
         done = minute == newest or out_of_time()
         if done or len(verdicts) >= _COMMIT_EVERY:
@@ -187,19 +194,22 @@ def _judge_all(
 
 
 def _commit(
-    shard: int, number: int, servers: list[str], states: States, verdicts: list[Verdict],
-    latest: dict[str, Any], newest: bool,
+    shard: int,
+    number: int,
+    servers: list[str],
+    states: States,
+    verdicts: list[Verdict],
+    latest: dict[str, Any],
+    newest: bool,
 ) -> bool:
     """Write what was judged; the live feed hears only of the newest minute."""
     judged = [i for i, state in enumerate(states) if state["judged"]]
-    gone = {
-        servers[i] for i in judged
-        if states["judged"][i] - states["seen_ms"][i] // MINUTE_MS > FORGET_MIN
-    }
+    gone = {servers[i] for i in judged if states["judged"][i] - states["seen_ms"][i] // MINUTE_MS > FORGET_MIN}
     said = {f"{v.server}|{v.minute}": v.as_dict() for v in verdicts if v.server not in gone}
     last = {v.server: v for v in verdicts if v.server not in gone}
     return hot.commit_round(
-        shard, number,
+        shard,
+        number,
         {servers[i]: pack(states[i]) for i in judged if servers[i] not in gone},
         latest | {f"{server}|verdict": v.as_dict() for server, v in last.items()},
         said,

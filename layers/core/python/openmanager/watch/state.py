@@ -14,23 +14,25 @@ WINDOW = 60
 VERSION = 1
 
 # Numbers are float32 in memory as in Redis: judging minutes one by one or many at once then gives the same bits.
-STATE = np.dtype([
-    ("first", "<i8"),  # first minute with samples
-    ("judged", "<i8"),  # last minute judged
-    ("seen_ms", "<i8"),  # newest sample used
-    ("cadence_s", "<f4"),  # learnt distance of samples
-    ("status", "u1"),  # index in catalog.STATUSES
-    ("history", "<u8"),  # bit 0 = the last minute had samples, bit 59 = the one an hour ago
-    ("mean", "<f4", (len(MODEL_METRICS),)),
-    ("deviation", "<f4", (len(MODEL_METRICS),)),
-    ("peak", "<f4", (len(MODEL_METRICS),)),
-    ("count", "<f4", (len(MODEL_METRICS),)),
-    ("score", "<f4"),  # smoothed reconstruction error
-    ("quantile", "<f4"),  # running high quantile of the score
-    ("scored", "<f4"),  # minutes with a score
-    ("inputs", "<f4", (len(FAILURE_INPUTS),)),  # smoothed inputs of the failure model
-    ("windows", "<f4", (len(FORECAST_METRICS), WINDOW)),
-])
+STATE = np.dtype(
+    [
+        ("first", "<i8"),  # first minute with samples
+        ("judged", "<i8"),  # last minute judged
+        ("seen_ms", "<i8"),  # newest sample used
+        ("cadence_s", "<f4"),  # learnt distance of samples
+        ("status", "u1"),  # index in catalog.STATUSES
+        ("history", "<u8"),  # bit 0 = the last minute had samples, bit 59 = the one an hour ago
+        ("mean", "<f4", (len(MODEL_METRICS),)),
+        ("deviation", "<f4", (len(MODEL_METRICS),)),
+        ("peak", "<f4", (len(MODEL_METRICS),)),
+        ("count", "<f4", (len(MODEL_METRICS),)),
+        ("score", "<f4"),  # smoothed reconstruction error
+        ("quantile", "<f4"),  # running high quantile of the score
+        ("scored", "<f4"),  # minutes with a score
+        ("inputs", "<f4", (len(FAILURE_INPUTS),)),  # smoothed inputs of the failure model
+        ("windows", "<f4", (len(FORECAST_METRICS), WINDOW)),
+    ]
+)
 States = NDArray[np.void]
 
 

@@ -1,7 +1,6 @@
 """Request bodies, read no further than their limit."""
 
 from collections.abc import Awaitable, Callable
-
 from typing import Any
 
 from fastapi import Request

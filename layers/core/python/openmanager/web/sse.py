@@ -40,7 +40,8 @@ def reader(
     events = frozenset(_TOPICS[name] for name in names)
     last = feed.check_id(last_event_id, "Last-Event-ID") if last_event_id else None
     oldest, newest = feed.bounds()
-    gap = last is not None and feed.is_before(last, oldest)
+    # Who began before the first event has missed none of them.
+    gap = last not in (None, feed.EMPTY) and feed.is_before(str(last), oldest)
     resumes = last is not None and not gap
     return Reader(events, last if last and resumes else newest, resumes, gap)
 
