@@ -110,8 +110,8 @@ class Venv:
             return None
 
     def make(self):
-        """The environment itself, unless its interpreter works and is new enough."""
-        if not run(self.python, "-c", NEW_ENOUGH):
+        """The environment itself, unless there is one with pip and an interpreter that is new enough."""
+        if not run(self.python, "-c", f"import pip; {NEW_ENOUGH}"):
             return
         with step(f"making {self.folder.name} with Python {'.'.join(map(str, sys.version_info[:3]))}"):
             said = run(sys.executable, "-m", "venv", "--clear", str(self.folder))
