@@ -13,6 +13,7 @@ from openmanager.telemetry import scaling
 
 Floats = NDArray[np.float32]
 FOLDS = 4
+HOST_GAUGES = ("cpu_percent", "cpu_user", "cpu_system", "mem_percent", "load1", "load5", "procs")
 # Server Machine Dataset columns are shares of their own largest value: percent metrics end at 1.
 HIGH = np.array([1.0 if METRIC[key].high else np.nan for key in MODEL_METRICS], np.float32)
 
@@ -49,6 +50,7 @@ class Series:
     floor: float
     test: int
     judged: bool = True
+    metric: str = ""
 
 
 def servers(folder: Path) -> list[Server]:
@@ -81,9 +83,9 @@ def series(folder: Path, fleet: list[Server]) -> list[Series]:
     out = []
     for s in fleet:
         wide = s.values.astype(np.float64)
-        for keys in FAILURE_INPUTS.values():
+        for name, keys in FAILURE_INPUTS.items():
             column = wide[:, [MODEL_METRICS.index(key) for key in keys]].mean(axis=1)
-            out.append(Series("smd", s.name, column, 0.001, s.labelled))
+            out.append(Series("smd", s.name, column, 0.001, s.labelled, metric=name))
         out += [Series("smd", s.name, column, 0.001, s.labelled, judged=False) for column in wide.T]
     for server, d in _npz(folder, "asd").items():
         both = np.concatenate([d["train"], d["test"]]).astype(np.float64)
@@ -94,6 +96,14 @@ def series(folder: Path, fleet: list[Server]) -> list[Series]:
         floor = 0.001 * float(np.ptp(values))
         out.append(Series("nab", path.stem, values, floor, len(values) * 7 // 10))
     return [s for s in out if np.ptp(s.values[: s.test]) > 0 and np.ptp(s.values[s.test :]) > 0]
+
+
+def host(folder: Path) -> list[Series]:
+    """Gauges of one real host, means of ten seconds; never trained on, all of it is test."""
+    with (_existing(folder, "host") / "psutil_1s.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    columns = {name: np.array([float(row[name]) for row in rows[: len(rows) // 10 * 10]]) for name in HOST_GAUGES}
+    return [Series("host", name, v.reshape(-1, 10).mean(axis=1), 0.1, 0) for name, v in columns.items()]
 
 
 def over_time(step: Callable[[Floats, Floats], Floats], rows: list[Floats]) -> list[Floats]:

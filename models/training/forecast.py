@@ -17,7 +17,7 @@ WINDOW, STEPS = forecast.WINDOW, forecast.STEPS
 BATCH = 256
 # Most draws from the minute data that the product sees.
 SHARE = {"smd": 0.6, "asd": 0.2, "nab": 0.2}
-EVERY = {"smd": 37, "asd": 19, "nab": 7}
+EVERY = {"smd": 37, "asd": 19, "nab": 7, "host": 1}
 PEAK_RATE, LAST_RATE, CLIP_NORM = 3e-3, 5e-5, 1.0
 # The next value's share of the loss; within the path's mean alone it is a thirtieth and is learnt badly.
 FIRST_STEP = 0.5

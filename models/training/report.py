@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from openmanager.catalog import FAILURE_INPUTS
 from openmanager.inference.runtime import Model
 
 from models.training import anomaly, dense, export, failure, forecast
-from models.training.data import Floats, Server, series, servers
+from models.training.data import Floats, Server, host, series, servers
 
 # int8 is shipped where it costs less than this, float16 otherwise.
 TOLERANCE = 0.01
@@ -38,9 +39,14 @@ def run(folder: Path, out: Path, seed: int, steps: int) -> None:
         formats = {f: export.convert("forecast", f, weights, work, None, {}) for f in export.FORMATS["forecast"]}
         unseen = export.convert("forecast", "float32", fold, work / "fold", None, {})
         smd = [s for s in everything if s.source == "smd" and s.judged]
+        unseen_smd = [s for s in smd if s.server in held_out]
         scores["forecast"] = {
-            "unseen_servers": forecast.judge([s for s in smd if s.server in held_out], unseen),
+            "unseen_servers": forecast.judge(unseen_smd, unseen),
+            "unseen_by_input": {
+                name: forecast.judge([s for s in unseen_smd if s.metric == name], unseen) for name in FAILURE_INPUTS
+            },
             "unseen_cloudwatch": forecast.judge([s for s in everything if s.source == "nab"], unseen),
+            "unseen_host": forecast.judge(host(folder), unseen),
             "unseen_time": {f: forecast.judge(smd, m) for f, m in formats.items()},
         }
         cost = _cost(scores["forecast"]["unseen_time"], "mae_over_naive_path")
