@@ -10,7 +10,7 @@ import numpy as np
 from openmanager.catalog import FAILURE_INPUTS
 from openmanager.inference.runtime import Model
 
-from models.training import anomaly, dense, export, failure, forecast
+from models.training import anomaly, card, dense, export, failure, forecast
 from models.training.data import Floats, Server, host, series, servers
 
 # int8 is shipped where it costs less than this, float16 otherwise.
@@ -21,6 +21,7 @@ Shipped = tuple[str, Model]
 
 def run(folder: Path, out: Path, seed: int, steps: int) -> None:
     """Train everything from `folder` and write the files to `out`. Raises DataMissing."""
+    about = {"trained": {"commit": export.commit(), "seed": seed, "forecast_steps": steps}}
     _say("reading and scaling")
     fleet = servers(folder)
     everything = series(folder, fleet)
@@ -52,9 +53,10 @@ def run(folder: Path, out: Path, seed: int, steps: int) -> None:
         cost = _cost(scores["forecast"]["unseen_time"], "mae_over_naive_path")
         chosen["forecast"] = ("float16", formats["float16"])
         scores["forecast"] |= {"shipped": "float16", "cost_of_format": cost["float16"]}
-        about = {"trained": {"commit": export.commit(), "seed": seed, "forecast_steps": steps}}
         export.ship(chosen, work, out, about)
     (out / "scores.json").write_text(json.dumps(_rounded(scores), indent=1) + "\n")
+    if (out / "README.md").exists():
+        card.refresh(out)
     _say(json.dumps(_rounded(scores), indent=1))
 
 

@@ -1,13 +1,13 @@
 """The files in models/: what they answer, what they are made of, and that the card says so."""
 
 import json
-import re
 from typing import Any
 
 import numpy as np
 import pytest
 from openmanager.inference import runtime
 
+from models.training import card
 from tests.models.shipped import FOLDER, NAMES, load
 
 MANIFEST: dict[str, Any] = json.loads((FOLDER / "manifest.json").read_text())["models"]
@@ -72,19 +72,16 @@ def test_the_batch_is_open_and_the_widths_are_the_products() -> None:
 
 def test_the_card_quotes_the_training_run() -> None:
     """Every number that the card marks with a path, as `.535<!-- anomaly.no_model.roc -->`, is the run's."""
-    card = (FOLDER / "README.md").read_text()
-    quoted = re.findall(r"([−-]?\d*\.?\d+)( %)?<!-- ([\w.-]+) -->", card)
-    assert len(quoted) > 40
+    text = (FOLDER / "README.md").read_text()
+    assert len(card.MARKED.findall(text)) > 60
     wrong = []
-    for text, percent, path in quoted:
-        value: Any = SCORES
-        for key in path.split("."):
-            value = value[key]
-        decimals = len(text.partition(".")[2])
-        said = float(text.replace("−", "-"))
-        if abs(said - value * (100 if percent else 1)) > 0.5001 * 10**-decimals:
-            wrong.append((path, text, value))
+    for match in card.MARKED.finditer(text):
+        value = card.look_up(SCORES, match["path"]) * (100 if match["percent"] else 1)
+        decimals = len(match["figure"].partition(".")[2])
+        if abs(float(match["figure"]) - value) > 0.501 * 10**-decimals:
+            wrong.append((match[0], value))
     assert wrong == []
+    assert all(f"| {m['bytes']:,} |" in text for m in MANIFEST.values())
 
 
 def test_quantization_costs_less_than_a_hundredth() -> None:
