@@ -118,11 +118,6 @@ def commit() -> str:
     def git(*args: str) -> str:
         return subprocess.run(["git", *args], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
 
-    dirty = git(
-        "status",
-        "--porcelain",
-        "--",
-        "models/training",
-        "layers/core/python/openmanager/telemetry/scaling.py",
-    )
+    core = "layers/core/python/openmanager"
+    dirty = git("status", "--porcelain", "--", "models/training", f"{core}/inference", f"{core}/telemetry/scaling.py")
     return git("rev-parse", "HEAD") + ("+" if dirty else "")

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float32]
 
-# One day of minutes; half a day to seven days score within .02 AUC-PR of each other on the development
+# One day of minutes; half a day to three days score within .02 AUC-PR of each other on the development
 # servers.
 HALF_LIFE = 1440
 # sqrt(pi / 2): the standard deviation of a normal variable over its mean absolute deviation.
