@@ -13,6 +13,7 @@ from infra.local.postgres import Postgres
 from infra.local.process import free_port
 from infra.local.stack import Upstash
 from infra.migrations.apply import apply
+from tests.live import LiveStack
 
 API_KEY = "test-api-key-0123456789abcdef"
 
@@ -103,3 +104,14 @@ def stores_env(monkeypatch: pytest.MonkeyPatch, empty_redis: Upstash, empty_tabl
     _forget_getters()
     yield env
     _forget_getters()
+
+
+@pytest.fixture(scope="session")
+def live_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveStack]:
+    """The whole stack on this machine but for its agent: `url`, `token`, `ask(path)`."""
+    stack = LiveStack(tmp_path_factory.mktemp("live"), free_port())
+    stack.start()
+    try:
+        yield stack
+    finally:
+        stack.stop()

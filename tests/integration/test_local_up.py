@@ -1,15 +1,10 @@
 """`python -m infra.local up` as a person meets it, with stand-ins for the functions."""
 
-import contextlib
 import json
-import os
-import signal
 import subprocess
 import sys
-import time
-import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +12,9 @@ import psutil
 import pytest
 
 from infra.local.process import listen
+from tests.live import PATIENCE_S, LiveStack
 
-CHECKOUT = Path(__file__).parents[2]
 PARTS = ["postgres", "valkey", "front", "gateway", "schedule"]
-PATIENCE_S = 60  # how long a test waits before it gives up; nothing is judged by it
 
 SERVICE = """
 provider: {region: local}
@@ -67,8 +61,8 @@ def tick(event, context):
 """
 
 
-class Stack:
-    """One run of the command, its data folder, and what it said."""
+class Stack(LiveStack):
+    """The stack with stand-ins for the functions."""
 
     def __init__(self, folder: Path, port: int) -> None:
         modules = folder / "service" / "stand_ins"
@@ -76,61 +70,7 @@ class Stack:
         (modules / "system.py").write_text(SYSTEM)
         self.service = modules.parent / "serverless.yml"
         self.service.write_text(SERVICE)
-        self.data = folder / "data"
-        self.env = {
-            **{k: v for k, v in os.environ.items() if not k.startswith("OPENMANAGER")},
-            "PORT": str(port),
-            "OPENMANAGER_DATA": str(self.data),
-            "PYTHONPATH": str(CHECKOUT),
-        }
-        self.said = folder / "said"
-        self.process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def argv(self) -> list[str]:
-        return [sys.executable, "-m", "infra.local", "up", "--no-agent", "--service", str(self.service)]
-
-    def start(self) -> None:
-        with self.said.open("wb") as said:
-            self.process = subprocess.Popen(self.argv, env=self.env, stdout=said, stderr=said, start_new_session=True)
-        self.wait_for(lambda: "stop      Ctrl-C" in self.said.read_text())
-
-    def wait_for(self, condition: Callable[[], object]) -> None:
-        give_up = time.monotonic() + PATIENCE_S
-        while not condition():
-            ended = self.process is None or self.process.poll() is not None
-            if ended or time.monotonic() > give_up:
-                pytest.fail(f"waited in vain; it said:\n{self.said.read_text()}")
-            time.sleep(0.05)
-
-    @property
-    def credentials(self) -> dict[str, str]:
-        known: dict[str, str] = json.loads((self.data / "credentials.json").read_text())
-        return known
-
-    def ask(self, path: str, method: str = "GET") -> tuple[int, str]:
-        request = urllib.request.Request(self.credentials["url"] + path, method=method)
-        try:
-            with urllib.request.urlopen(request, timeout=10) as answer:
-                return answer.status, answer.read().decode()
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.code, error.read().decode()
-        except OSError as error:
-            return 0, str(error)
-
-    def children(self) -> dict[str, psutil.Process]:
-        marks = {path.stem: json.loads(path.read_text()) for path in (self.data / "run").glob("*.pid")}
-        found: dict[str, psutil.Process] = {}
-        for name, mark in marks.items():
-            with contextlib.suppress(psutil.NoSuchProcess):
-                found[name] = psutil.Process(mark["pid"])
-        return found
-
-    def stop(self) -> int:
-        assert self.process is not None
-        self.process.send_signal(signal.SIGINT)
-        return self.process.wait(PATIENCE_S)
+        super().__init__(folder, port, "--service", str(self.service))
 
 
 def gone(processes: dict[str, psutil.Process]) -> bool:
