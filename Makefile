@@ -23,7 +23,7 @@ lint: venv  ## check style and types
 	$(VENV_PYTHON) -m mypy layers/core/python/openmanager infra functions
 
 bench: venv  ## measure what the budgets are about
-	$(VENV_PYTHON) -m infra.bench
+	$(VENV_PYTHON) -m tests.bench
 
 train: venv  ## train the models anew
 	$(VENV_PYTHON) -m models.training

@@ -1,4 +1,4 @@
-"""`python -m infra.bench [--servers 1,250,1000]`: commands, bytes and time of pushes, rounds and the archive."""
+"""`python -m tests.bench [--servers 1,250,1000]`: commands, bytes and time of pushes, rounds and the archive."""
 
 import argparse
 import json
@@ -172,7 +172,7 @@ def _row(s: Samples) -> Mapping[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m infra.bench", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--servers", default="1,250,1000", help="fleet sizes, comma-separated (%(default)s)")
     sizes = [int(part) for part in parser.parse_args().servers.split(",")]
     bytes_table()
