@@ -4,6 +4,7 @@ import importlib
 import secrets
 from collections.abc import Callable, Iterator
 
+import hypothesis
 import psycopg
 import pytest
 from openmanager.settings import settings
@@ -14,6 +15,12 @@ from infra.local.process import free_port
 from infra.local.stack import Upstash
 from infra.migrations.apply import apply
 from tests.live import LiveStack
+
+# A busy machine is no finding.
+hypothesis.settings.register_profile(
+    "openmanager", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("openmanager")
 
 API_KEY = "test-api-key-0123456789abcdef"
 
