@@ -14,6 +14,7 @@ from infra.local.postgres import Postgres
 from infra.local.process import free_port
 from infra.local.stack import Upstash
 from infra.migrations.apply import apply
+from tests.events import LOOP
 from tests.live import LiveStack
 
 # A busy machine is no finding.
@@ -21,6 +22,11 @@ hypothesis.settings.register_profile(
     "openmanager", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
 hypothesis.settings.load_profile("openmanager")
+
+
+def pytest_unconfigure() -> None:
+    LOOP.close()
+
 
 API_KEY = "test-api-key-0123456789abcdef"
 

@@ -1,9 +1,14 @@
 """Events as AWS sends them."""
 
+import asyncio
 import base64
 import json
 from dataclasses import dataclass
 from typing import Any
+
+# Mangum takes the current event loop; Python 3.12 and later want it made and closed by somebody.
+LOOP = asyncio.new_event_loop()
+asyncio.set_event_loop(LOOP)
 
 
 class Context:
@@ -55,6 +60,7 @@ def invoke(handler: Any, method: str, path: str, *, key: str | None = None, **mo
     headers = dict(more.pop("headers", {}) or {})
     if key:
         headers["authorization"] = f"Bearer {key}"
+    asyncio.set_event_loop(LOOP)
     answer = handler(http_event(method, path, headers=headers, **more), Context())
     body = answer["body"]
     octets = base64.b64decode(body) if answer["isBase64Encoded"] else body.encode()

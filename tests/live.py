@@ -1,6 +1,7 @@
 """The whole local stack as a person starts it, for tests that need it alive."""
 
 import contextlib
+import http.client
 import json
 import os
 import signal
@@ -70,7 +71,7 @@ class LiveStack:
         except urllib.error.HTTPError as error:
             with error:
                 return error.code, error.read().decode()
-        except OSError as error:
+        except (OSError, http.client.HTTPException) as error:
             return 0, str(error)
 
     def children(self) -> dict[str, psutil.Process]:
