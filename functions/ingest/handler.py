@@ -5,10 +5,10 @@ from dataclasses import asdict
 from typing import Annotated
 
 from fastapi import Depends, Request, Response
+from openmanager import intake
 from openmanager.errors import InvalidInput, UnsupportedMediaType
 from openmanager.settings import settings
 from openmanager.sources import native, prometheus
-from openmanager.stores.segments import store_pushes
 from openmanager.web import Caller, bounded_body, create_app, documented, lambda_handler
 
 MAX_JSON_BYTES = 8 << 20
@@ -24,7 +24,7 @@ def ingest(_: Caller, body: Annotated[bytes, Depends(bounded_body(MAX_JSON_BYTES
     """Samples in our JSON. Answers how many were taken, which were not and why, and when to push next."""
     now_ms = int(time.time() * 1000)
     parsed = native.parse(body, now_ms)
-    store_pushes(parsed.pushes, now_ms)
+    intake.keep(parsed.pushes, now_ms)
     return {
         "accepted": parsed.accepted,
         "rejected": [asdict(r) for r in parsed.rejected[:MAX_NAMED]],
@@ -45,7 +45,7 @@ def remote_write(
         raise UnsupportedMediaType(f"Content-Type: {kind!r} is not remote write 1.0")
     now_ms = int(time.time() * 1000)
     parsed = prometheus.parse(body, now_ms)
-    store_pushes(parsed.pushes, now_ms)
+    intake.keep(parsed.pushes, now_ms)
     if parsed.rejected:
         first = parsed.rejected[0]
         raise InvalidInput(first.field, f"{first.reason} ({parsed.rejected_count} samples rejected in all)")

@@ -82,13 +82,13 @@ def test_a_handler_stays_a_door(function: str) -> None:
 
 FLOORS = [
     {"watch"},
-    {"fleet", "charts", "archive", "web"},
+    {"fleet", "charts", "archive", "intake", "web"},
     {"sources", "inference", "stores"},
     {"telemetry"},
     {"catalog", "settings", "errors", "logs"},
 ]
 # Neighbours on one floor that may know each other, and in which direction.
-SIDEWAYS = {("web", "fleet"), ("watch", "watch")}
+SIDEWAYS = {("web", "fleet"), ("archive", "intake"), ("watch", "watch")}
 
 
 def _room(module: str) -> str:

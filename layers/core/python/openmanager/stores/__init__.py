@@ -10,5 +10,7 @@ def reset() -> None:
             if module.connect.cache_info().currsize:
                 module.connect().close()
             module.connect.cache_clear()
+    if intake := sys.modules.get("openmanager.intake"):
+        intake.forget()
     if segments := sys.modules.get("openmanager.stores.segments"):
         segments.forget_baselines()

@@ -49,16 +49,17 @@ def frames_key(shard: int, segment: int | str) -> str:
     return f"om:{shard}:frames:{segment}"
 
 
-def store_pushes(pushes: Sequence[Push], now_ms: int) -> None:
+def store_pushes(pushes: Sequence[Push], now_ms: int, arrived_ms: int | None = None) -> None:
     """Write the pushes' samples: one command for each shard and segment they touch, all of it or nothing.
 
-    The same push again lands on the same fields. Raises StoreUnavailable when it cannot be known that all is stored.
+    `arrived_ms`, now unless given, is when they came, which decides what was late. The same push again lands on the
+    same fields. Raises StoreUnavailable when it cannot be known that all is stored.
     """
     writes: dict[str, dict[str, str]] = defaultdict(dict)
     fresh: list[tuple[tuple[str, int], frames.Baseline]] = []
     for push in pushes:
         shard = shard_of(push.server)
-        for segment, rows in _split(push.samples, now_ms):
+        for segment, rows in _split(push.samples, now_ms, now_ms if arrived_ms is None else arrived_ms):
             baseline, known = _baseline_for(push, segment, rows)
             text, digest = frames.encode_frame(rows, baseline)
             fields = writes[frames_key(shard, segment)]
@@ -80,19 +81,20 @@ def store_pushes(pushes: Sequence[Push], now_ms: int) -> None:
         _baselines.popitem(last=False)
 
 
-def _split(samples: Samples, now_ms: int) -> Iterator[tuple[int | str, Samples]]:
+def _split(samples: Samples, now_ms: int, arrived_ms: int) -> Iterator[tuple[int | str, Samples]]:
     """Rows by the hash they belong to, late ones apart.
 
     A push no longer than a segment stays whole and goes where its first row belongs, so that a batch across a boundary
     is still one command; readers look one segment back.
     """
     minute_end = (samples.times // MINUTE_MS + 1) * MINUTE_MS
-    late = minute_end + settings().grace_s * 1000 < now_ms
+    late = minute_end + settings().grace_s * 1000 < arrived_ms
     backlog = samples.times < segment_of(now_ms) * 1000 - SEGMENT_MS
     marked = Samples(samples.series, samples.times, samples.values, late)
-    if backlog.any():
-        yield BACKLOG, marked.rows(backlog)
     for is_late in (True, False):
+        old = marked.rows(backlog & (late == is_late))
+        if len(old):
+            yield BACKLOG, old
         rows = marked.rows(~backlog & (late == is_late))
         if not len(rows):
             continue

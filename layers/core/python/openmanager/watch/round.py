@@ -13,7 +13,7 @@ from openmanager.catalog import METRIC_KEYS
 from openmanager.errors import DamagedFrame
 from openmanager.settings import settings
 from openmanager.stores import hot
-from openmanager.stores.segments import SEGMENT_MS, StoredFrame, read_shard_frames, segments_between
+from openmanager.stores.segments import BACKLOG, SEGMENT_MS, StoredFrame, read_shard_frames, segments_between
 from openmanager.telemetry import windows
 from openmanager.telemetry.samples import MINUTE_MS, Samples, merge
 from openmanager.watch.judge import Verdict, judge, values
@@ -97,9 +97,10 @@ def _pending(
     tables: dict[str, list[Samples]] = defaultdict(list)
     attributes: dict[str, dict[str, str]] = defaultdict(dict)
     for frame in sorted(found, key=lambda f: f.first_ms):
-        # Nothing before the look-back of the next minute matters. A late frame may be long, any other spans a segment.
+        # Nothing before the look-back of the next minute matters. The backlog's frames may be long, others span a
+        # segment at most.
         wanted = (judged.get(frame.server, 0) + 1) * MINUTE_MS - windows.LOOKBACK_MS - SEGMENT_MS
-        if frame.first_ms < wanted and not frame.late:
+        if frame.first_ms < wanted and not frame.key.endswith(BACKLOG):
             continue
         try:
             samples, about = frame.read()

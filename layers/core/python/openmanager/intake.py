@@ -1,0 +1,66 @@
+"""Where samples are kept once a source has read them: in Redis, and while Redis is away in Postgres.
+
+What lies in Postgres is put where it belongs as soon as Redis answers again, by the first function that stores
+something, and by the archive in case none does.
+"""
+
+import time
+from collections.abc import Sequence
+
+from openmanager.errors import InvalidSettings, StoreUnavailable
+from openmanager.stores.segments import store_pushes
+from openmanager.telemetry.samples import Push
+
+# For this long after a failure Redis is not asked again, so that senders need not wait for it each time.
+_AWAY_S = 10.0
+# Pushes put back at once; a round trip each way, well within any function's time.
+_REFILL = 200
+
+_away_until = 0.0
+_owed = False
+
+
+def keep(pushes: Sequence[Push], now_ms: int) -> None:
+    """Store the pushes durably. Raises StoreUnavailable when neither store takes them."""
+    global _away_until, _owed
+    if time.monotonic() >= _away_until:
+        try:
+            store_pushes(pushes, now_ms)
+        except StoreUnavailable:
+            _away_until = time.monotonic() + _AWAY_S
+        else:
+            if _owed:
+                _owed = refill(now_ms) > 0
+            return
+    _keep_in_postgres(pushes, now_ms)
+    _owed = True
+
+
+def _keep_in_postgres(pushes: Sequence[Push], now_ms: int) -> None:
+    # Only a function that finds Redis away pays for Postgres' driver.
+    from openmanager.stores import intake
+
+    try:
+        intake.add(pushes, now_ms)
+    except (StoreUnavailable, InvalidSettings) as error:
+        raise StoreUnavailable(f"neither Redis nor Postgres takes samples now: {error}") from error
+
+
+def refill(now_ms: int) -> int:
+    """Move some of what Postgres took into Redis; how many pushes are left. Raises nothing: the next call goes on."""
+    from openmanager.stores import intake
+
+    try:
+        rows = intake.oldest(_REFILL)
+        for row in rows:
+            store_pushes([row.push], now_ms, row.arrived_ms)
+            intake.remove(row)
+        return intake.count()
+    except StoreUnavailable:
+        return 1
+
+
+def forget() -> None:
+    """Take every store for reachable again."""
+    global _away_until, _owed
+    _away_until, _owed = 0.0, False
