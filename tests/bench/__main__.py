@@ -24,7 +24,7 @@ from openmanager.catalog import METRIC, MODEL_METRICS  # noqa: E402
 from openmanager.settings import settings  # noqa: E402
 from openmanager.stores import reset, segments  # noqa: E402
 from openmanager.stores.segments import store_pushes  # noqa: E402
-from openmanager.telemetry import frames  # noqa: E402
+from openmanager.telemetry import blocks, frames  # noqa: E402
 from openmanager.telemetry.samples import MINUTE_MS, Push, Samples, merge  # noqa: E402
 from openmanager.watch import round as rounds  # noqa: E402
 
@@ -163,8 +163,8 @@ def bytes_table() -> None:
     say(f"  JSON rows, each deflated        {sum(len(zlib.compress(t, 9)) for t in text) / count:6.2f}")
     say(f"  frames (before text encoding)   {hot / count:6.2f}")
     for rows in (10, 120, 600):
-        blocks = [frames.encode_block(merge(whole[i : i + rows])) for i in range(0, len(whole), rows)]
-        say(f"  blocks of {rows:4} rows              {sum(map(len, blocks)) / count:6.2f}")
+        encoded = [blocks.encode_block(merge(whole[i : i + rows])) for i in range(0, len(whole), rows)]
+        say(f"  blocks of {rows:4} rows              {sum(map(len, encoded)) / count:6.2f}")
 
 
 def _row(s: Samples) -> Mapping[str, Any]:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from openmanager.catalog import PARTS
 from openmanager.errors import DamagedFrame
-from openmanager.telemetry import frames, varint
+from openmanager.telemetry import blocks, frames, varint
 from openmanager.telemetry.samples import Samples, from_points, merge
 
 START_MS = 1_764_000_000_000
@@ -63,7 +63,7 @@ def test_a_frame_decodes_to_what_was_encoded_against_any_baseline(samples: Sampl
 def test_a_block_decodes_to_what_was_encoded_late_marks_included(samples: Samples) -> None:
     late = np.arange(len(samples)) % 3 == 0
     marked = Samples(samples.series, samples.times, samples.values, late)
-    assert same(frames.decode_block(frames.encode_block(marked)), marked)
+    assert same(blocks.decode_block(blocks.encode_block(marked)), marked)
 
 
 @given(tables())
@@ -90,10 +90,10 @@ def test_a_damaged_frame_or_block_is_an_error_and_never_a_wrong_number(samples: 
         pass
     else:
         assert same(read, samples)
-    block = frames.encode_block(samples)
+    block = blocks.encode_block(samples)
     cut = data.draw(st.integers(0, len(block) - 1))
     with pytest.raises(DamagedFrame):
-        frames.decode_block(block[:cut])
+        blocks.decode_block(block[:cut])
 
 
 @pytest.mark.parametrize("text", ["", "A", "AAAA", "!!!!", "IAAAAAA="])

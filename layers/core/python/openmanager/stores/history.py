@@ -13,7 +13,7 @@ from psycopg.types.json import Jsonb
 
 from openmanager.errors import DamagedFrame, InvalidSettings, StoreUnavailable
 from openmanager.settings import settings
-from openmanager.telemetry.frames import decode_block, encode_block
+from openmanager.telemetry.blocks import decode_block, encode_block
 from openmanager.telemetry.samples import Samples, merge
 
 T = TypeVar("T")

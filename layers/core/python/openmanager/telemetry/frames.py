@@ -17,13 +17,12 @@ A *frame* is what one push said about one server. Text form: base64 of
                   for each series its present values: the first as difference from the baseline's integer, the others
                   from the value before
 
-A *block* is a frame that carries its own names and stands in Postgres: version, then zlib of the same run behind a
-JSON line of names and start. Numbers are integers at the catalogue's precision (`Part.decimals`), so decoding gives
-back exactly what encoding rounded to.
+Numbers are integers at the catalogue's precision (`Part.decimals`), so decoding gives back exactly what encoding
+rounded to.
 
 The content digest covers names, times and integers, not the baseline: the same samples have the same digest
 whichever function encoded them, which makes a repeated push land on itself, and it proves the decoding. A frame's
-digest stands in its field name (stores.hot), a block's in the block.
+digest stands in its field name (stores.segments), a block's in the block (telemetry.blocks).
 """
 
 import binascii
@@ -44,7 +43,7 @@ from openmanager.telemetry.samples import Samples
 
 VERSION = 1
 _COMPLETE, _DEFLATED = 1, 2
-_ID_BYTES, _DIGEST_BYTES = 4, 6
+_ID_BYTES, DIGEST_BYTES = 4, 6
 _HEADER = 1 + _ID_BYTES
 _MAX_ROWS = 1_000_000
 
@@ -114,11 +113,11 @@ def read_baseline(text: str) -> Baseline:
         raise DamagedFrame(f"baseline: {error}") from error
 
 
-def _digest(series: tuple[str, ...], times: Integers, numbers: Integers, present: Presence) -> bytes:
+def content_digest(series: tuple[str, ...], times: Integers, numbers: Integers, present: Presence) -> bytes:
     """Digest of the content, whatever other series the table has room for."""
     used = present.any(axis=0)
     names = "\0".join(name for name, u in zip(series, used, strict=True) if u)
-    state = blake2s(names.encode(), digest_size=_DIGEST_BYTES)
+    state = blake2s(names.encode(), digest_size=DIGEST_BYTES)
     state.update(times.tobytes())
     state.update(np.where(present, numbers, 0)[:, used].tobytes())
     state.update(np.packbits(present[:, used]).tobytes())
@@ -136,7 +135,7 @@ def _times(codes: Integers, start_ms: int) -> Integers:
     return times
 
 
-def _pack(times: Integers, numbers: Integers, present: Presence, start_ms: int, origin: Integers) -> bytes:
+def pack(times: Integers, numbers: Integers, present: Presence, start_ms: int, origin: Integers) -> bytes:
     """Rows, times, presence (unless complete) and value differences, as in the module's description."""
     head = varint.encode(np.concatenate(([len(times)], _time_codes(times, start_ms))))
     complete = bool(present.all())
@@ -158,7 +157,7 @@ def _split_varints(data: bytes, count: int) -> int:
     return int(ends[count - 1]) + 1 if count else 0
 
 
-def _unpack(data: bytes, complete: bool, start_ms: int, origin: Integers) -> tuple[Integers, Integers, Presence]:
+def unpack(data: bytes, complete: bool, start_ms: int, origin: Integers) -> tuple[Integers, Integers, Presence]:
     """Times (n,), integers (n, k) and presence (n, k) of a packed run. Raises ValueError on any inconsistency."""
     at = _split_varints(data, 1)
     rows = int(varint.decode(data[:at])[0])
@@ -193,7 +192,7 @@ def _unpack(data: bytes, complete: bool, start_ms: int, origin: Integers) -> tup
     return times, numbers.T, present
 
 
-def _to_values(series: tuple[str, ...], numbers: Integers, present: Presence) -> NDArray[np.float64]:
+def to_values(series: tuple[str, ...], numbers: Integers, present: Presence) -> NDArray[np.float64]:
     values = numbers / scales(series)
     values[~present] = np.nan
     return values
@@ -206,12 +205,12 @@ def encode_frame(samples: Samples, baseline: Baseline) -> tuple[str, str]:
     shape = (len(samples), len(baseline.series))
     numbers, present = np.zeros(shape, np.int64), np.zeros(shape, np.bool_)
     numbers[:, into], present[:, into] = quantize(samples)
-    body = _pack(samples.times, numbers, present, baseline.start_ms, baseline.values)
+    body = pack(samples.times, numbers, present, baseline.start_ms, baseline.values)
     flags = _COMPLETE if present.all() else 0
     deflated = zlib.compress(body, 9, -15)
     if len(deflated) < len(body):
         body, flags = deflated, flags | _DEFLATED
-    digest = _digest(baseline.series, samples.times, numbers, present)
+    digest = content_digest(baseline.series, samples.times, numbers, present)
     octets = bytes((VERSION << 4 | flags,)) + bytes.fromhex(baseline.id) + body
     return binascii.b2a_base64(octets, newline=False).decode(), digest.hex()
 
@@ -241,50 +240,10 @@ def decode_frame(text: str, baseline: Baseline, digest: str, late: bool = False)
         body = octets[_HEADER:]
         if flags & _DEFLATED:
             body = zlib.decompress(body, -15)
-        times, numbers, present = _unpack(body, bool(flags & _COMPLETE), baseline.start_ms, baseline.values)
-        if _digest(baseline.series, times, numbers, present).hex() != digest:
+        times, numbers, present = unpack(body, bool(flags & _COMPLETE), baseline.start_ms, baseline.values)
+        if content_digest(baseline.series, times, numbers, present).hex() != digest:
             raise ValueError("its content does not match its digest")
     except (ValueError, zlib.error) as error:
         raise DamagedFrame(f"frame: {error}") from error
-    values = _to_values(baseline.series, numbers, present)
+    values = to_values(baseline.series, numbers, present)
     return Samples(baseline.series, times, values, np.full(len(times), late))
-
-
-def encode_block(samples: Samples) -> bytes:
-    """Samples of one server and segment for the archive, late marks included."""
-    order = sorted(range(len(samples.series)), key=samples.series.__getitem__)
-    series = tuple(samples.series[i] for i in order)
-    numbers, present = quantize(samples)
-    numbers, present = numbers[:, order], present[:, order]
-    start = int(samples.times[0])
-    origin = numbers[present.argmax(axis=0), np.arange(len(series))]
-    header = json.dumps(
-        {"start": start, "complete": bool(present.all()), "series": series, "values": origin.tolist()},
-        separators=(",", ":"),
-    ).encode()
-    late = np.packbits(samples.late).tobytes()
-    digest = _digest(series, samples.times, numbers, present)
-    body = header + b"\n" + digest + late + _pack(samples.times, numbers, present, start, origin)
-    return bytes((VERSION,)) + len(samples).to_bytes(4, "big") + zlib.compress(body, 9)
-
-
-def decode_block(data: bytes) -> Samples:
-    """The samples of a block. Raises DamagedFrame."""
-    try:
-        if not data or data[0] != VERSION:
-            raise ValueError(f"version {data[0] if data else 'none'} is not {VERSION}")
-        rows = int.from_bytes(data[1:5], "big")
-        head, _, body = zlib.decompress(data[5:]).partition(b"\n")
-        header = json.loads(head)
-        series = tuple(header["series"])
-        digest, body = body[:_DIGEST_BYTES], body[_DIGEST_BYTES:]
-        size = (rows + 7) // 8
-        late = np.unpackbits(np.frombuffer(body[:size], np.uint8), count=rows).astype(np.bool_)
-        times, numbers, present = _unpack(
-            body[size:], header["complete"], header["start"], np.array(header["values"], np.int64)
-        )
-        if len(times) != rows or _digest(series, times, numbers, present) != digest:
-            raise ValueError("its content does not match its digest")
-    except (ValueError, KeyError, TypeError, IndexError, zlib.error) as error:
-        raise DamagedFrame(f"block: {error}") from error
-    return Samples(series, times, _to_values(series, numbers, present), late)
