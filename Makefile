@@ -1,6 +1,8 @@
 # Everything goes through run.py, which works without make too.
 PYTHON ?= python3
 VENV_PYTHON = .venv/bin/python
+TRAIN_PYTHON ?= python3.12
+DATA ?= ../shared/data
 
 .DEFAULT_GOAL := help
 .PHONY: help run test demo lint bench train lock venv
@@ -25,8 +27,10 @@ lint: venv  ## check style and types
 bench: venv  ## measure what the budgets are about
 	$(VENV_PYTHON) -m tests.bench
 
-train: venv  ## train the models anew
-	$(VENV_PYTHON) -m models.training
+train:  ## train the models anew (TRAIN_PYTHON, DATA; TensorFlow comes into a .venv-train of its own)
+	@test -x .venv-train/bin/python || $(TRAIN_PYTHON) -m venv .venv-train
+	.venv-train/bin/python -m pip install -q -r models/training/requirements.lock
+	.venv-train/bin/python -m models.training --data $(DATA)
 
 lock: venv  ## resolve requirements.lock from pyproject.toml
 	UV_PYTHON_DOWNLOADS=never $(VENV_PYTHON) -m uv pip compile --universal --python-version 3.11 \
