@@ -172,10 +172,9 @@ def through(
             end()
             settle()
         server = f"server-{push % 3}"
-        new = {
-            (server, now_ms - push * 1000 - chance.randrange(3_000_000)): chance.randrange(1000) / 10
-            for _ in range(chance.randrange(1, 8))
-        }
+        instants = [now_ms - push * 1000 - chance.randrange(3_000_000) for _ in range(chance.randrange(1, 8))]
+        # The value follows from the instant, so that an instant drawn twice is no contradiction.
+        new = {(server, at): at % 1000 / 10 for at in instants}
         sent |= new
         samples = [{"time": at / 1000, "metrics": {"cpu_utilization": value}} for (_, at), value in new.items()]
         body = json.dumps({"server": server, "samples": samples}).encode()
