@@ -39,7 +39,10 @@ def add_problem_handlers(app: FastAPI) -> None:
 
     def ours(request: Request, error: Exception) -> Response:
         status = _STATUS.get(type(error), HTTPStatus.INTERNAL_SERVER_ERROR)  # type: ignore[arg-type]
-        if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        if status == HTTPStatus.SERVICE_UNAVAILABLE:
+            # Every request says it again while a store is away; where in our code is of no interest.
+            log.warning("%s %s: %s", request.method, request.url.path, error)
+        elif status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             log.error("%s %s: %s", request.method, request.url.path, error, exc_info=error)
         else:
             log.info("%s %s: %d %s", request.method, request.url.path, status, error)
