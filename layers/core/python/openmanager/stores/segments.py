@@ -87,9 +87,18 @@ def _split(samples: Samples, now_ms: int, arrived_ms: int) -> Iterator[tuple[int
     A push no longer than a segment stays whole and goes where its first row belongs, so that a batch across a boundary
     is still one command; readers look one segment back.
     """
+    if not len(samples):
+        return
+    grace_ms = settings().grace_s * 1000
+    backlog_ms = segment_of(now_ms) * 1000 - SEGMENT_MS
+    first, last = int(samples.times[0]), int(samples.times[-1])
+    on_time = (first // MINUTE_MS + 1) * MINUTE_MS + grace_ms >= arrived_ms
+    if on_time and first >= backlog_ms and last - first <= SEGMENT_MS:
+        yield segment_of(first), samples
+        return
     minute_end = (samples.times // MINUTE_MS + 1) * MINUTE_MS
-    late = minute_end + settings().grace_s * 1000 < arrived_ms
-    backlog = samples.times < segment_of(now_ms) * 1000 - SEGMENT_MS
+    late = minute_end + grace_ms < arrived_ms
+    backlog = samples.times < backlog_ms
     marked = Samples(samples.series, samples.times, samples.values, late)
     for is_late in (True, False):
         old = marked.rows(backlog & (late == is_late))
