@@ -5,7 +5,8 @@
     OPENMANAGER_URL=https://... OPENMANAGER_TOKEN=... python3 openmanager_agent.py
 
 What cannot be delivered waits in memory and, where a spool folder is named, on disk; it is sent oldest first
-when the server is back. How often to push is the server's wish (`next_push_s` in its answer).
+when the server is back. How often to push is the server's wish (`next_push_s` in its answer), and where this
+machine's clock is wrong, the server's clock (the `Date` of its answers) is what samples are stamped by.
 Linux and macOS, Python 3.9 and later.
 """
 
@@ -30,12 +31,13 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-VERSION = "1.0"
+VERSION = "1.1"
 # fmt: off
 # Metrics read as they stand, and the decimals at which OpenManager keeps them.
 GAUGES = {
@@ -68,12 +70,14 @@ SPOOL_BYTES = 8 * 2**20
 TIMEOUT_S = 10.0
 BACKOFF_CAP_S = 60.0
 RETRY_AFTER_CAP_S = 900.0
+# A clock may be this far off before it counts as wrong: `Date` has whole seconds, and no chart shows less.
+CLOCK_TOLERANCE_S = 3.0
 
 log = logging.getLogger("openmanager-agent")
 
 
 def read_sample() -> dict[str, Any]:
-    """One sample as the server takes it. What this system cannot tell is left out."""
+    """One sample as the server takes it, but for its time. What this system cannot tell is left out."""
     gauges: dict[str, float] = {}
     counters: dict[str, float] = {}
     for found, reader in (
@@ -91,7 +95,7 @@ def read_sample() -> dict[str, Any]:
         except (OSError, ValueError, LookupError, AttributeError, RuntimeError, psutil.Error) as fault:
             log_once(f"{reader.__name__}: {fault!r}")
     rounded = {key: round(value, GAUGES[key] or None) for key, value in gauges.items()}
-    return {"time": round(time.time(), 3), "metrics": rounded, "counters": counters}
+    return {"metrics": rounded, "counters": counters}
 
 
 @functools.lru_cache(maxsize=64)
@@ -193,6 +197,54 @@ def read_networks() -> dict[str, float]:
     }
 
 
+def seconds_of(date: str | None) -> float | None:
+    """Seconds since 1970 of a date as HTTP headers write it."""
+    moment = email.utils.parsedate_tz(date or "")
+    try:
+        return None if moment is None else email.utils.mktime_tz(moment)
+    except (ValueError, OverflowError):
+        return None
+
+
+def steady() -> float:
+    """Seconds that nobody sets and that go on while the machine is suspended."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+
+
+class Clock:
+    """What time it is, by this machine's clock at the start and from then on by the server's if that differs.
+
+    Time is counted in steady seconds, which no setting of the clock disturbs, from an origin that `calibrate`
+    moves. A sample keeps its steady time until it is written down, so that the first answer also sets right
+    what was read before it.
+    """
+
+    def __init__(self, wall: Callable[[], float] = time.time, ticks: Callable[[], float] = steady) -> None:
+        self.ticks = ticks
+        self._origin = wall() - ticks()
+        self._said = False
+
+    def at(self, tick: float) -> float:
+        """Seconds since 1970 at a steady time."""
+        return self._origin + tick
+
+    def calibrate(self, date: str | None, sent: float, received: float) -> bool:
+        """Compare with the `Date` of an answer to what was sent and received at these ticks; whether time moved."""
+        servers_s = seconds_of(date)
+        if servers_s is None:
+            return False
+        # The server looked at its clock half-way, and what it says was cut to whole seconds.
+        ahead_s = self.at((sent + received) / 2) - (servers_s + 0.5)
+        if abs(ahead_s) <= CLOCK_TOLERANCE_S + (received - sent) / 2:
+            return False
+        self._origin -= ahead_s
+        if not self._said:
+            self._said = True
+            way = "ahead of" if ahead_s > 0 else "behind"
+            log.warning("this clock is %.0f s %s the server's; samples get the server's time", abs(ahead_s), way)
+        return True
+
+
 class Spool:
     """Samples not yet delivered, oldest first, as JSON lines; beyond `limit` bytes the oldest go, counted.
 
@@ -200,11 +252,12 @@ class Spool:
     the file is added to, and emptied once all is delivered.
     """
 
-    def __init__(self, limit: int = SPOOL_BYTES, path: Path | None = None) -> None:
-        self.limit, self.path = limit, path
+    def __init__(self, limit: int = SPOOL_BYTES, path: Path | None = None, clock: Clock | None = None) -> None:
+        self.limit, self.path, self.clock = limit, path, clock or Clock()
         self.dropped = 0
         self._lock = threading.Lock()
-        self._lines: deque[tuple[int, bytes]] = deque()
+        # (number, steady time of the reading or None where the line has its time already, line)
+        self._lines: deque[tuple[int, float | None, bytes]] = deque()
         self._next = self._size = self._saved = self._file_size = 0
         if path:
             self._load(path)
@@ -213,21 +266,22 @@ class Spool:
         return len(self._lines)
 
     def add(self, sample: dict[str, Any]) -> None:
-        """Keep one more sample."""
+        """Keep one more sample, as of now unless it has its time."""
+        tick = None if "time" in sample else self.clock.ticks()
         with self._lock:
-            self._append(json.dumps(sample, separators=(",", ":")).encode() + b"\n")
+            self._append(tick, json.dumps(sample, separators=(",", ":")).encode() + b"\n")
 
     def oldest(self, count: int) -> tuple[int, list[bytes]]:
         """Up to `count` samples, and the mark to forget them by."""
         with self._lock:
             rows = [self._lines[i] for i in range(min(count, len(self._lines)))]
-        return (rows[-1][0] if rows else -1), [line for _, line in rows]
+        return (rows[-1][0] if rows else -1), [self._stamped(tick, line) for _, tick, line in rows]
 
     def forget(self, mark: int) -> None:
         """Let go of all samples up to a mark."""
         with self._lock:
             while self._lines and self._lines[0][0] <= mark:
-                self._size -= len(self._lines.popleft()[1])
+                self._size -= _length(self._lines.popleft())
             if not self._lines and self._file_size and self.path:
                 self._write(self.path, "wb", [])
 
@@ -236,19 +290,34 @@ class Spool:
         with self._lock:
             if not self.path:
                 return
-            new = [line for number, line in self._lines if number >= self._saved]
+            new = [self._stamped(tick, line) for number, tick, line in self._lines if number >= self._saved]
             if self._file_size + sum(map(len, new)) > self.limit:
-                self._write(self.path, "wb", [line for _, line in self._lines])
+                self._rewrite(self.path)
             elif new:
                 self._write(self.path, "ab", new)
 
-    def _append(self, line: bytes) -> None:
-        self._lines.append((self._next, line))
+    def restamp(self) -> None:
+        """Set right the times that the file has already, after the clock was."""
+        with self._lock:
+            if self.path and self._file_size:
+                self._rewrite(self.path)
+
+    def _stamped(self, tick: float | None, line: bytes) -> bytes:
+        if tick is None:
+            return line
+        time_s = b"%.3f" % self.clock.at(tick)
+        return b'{"time":' + time_s + (b"}\n" if line == b"{}\n" else b"," + line[1:])
+
+    def _append(self, tick: float | None, line: bytes) -> None:
+        self._lines.append((self._next, tick, line))
         self._next += 1
-        self._size += len(line)
+        self._size += _length(self._lines[-1])
         while self._size > self.limit and len(self._lines) > 1:
-            self._size -= len(self._lines.popleft()[1])
+            self._size -= _length(self._lines.popleft())
             self.dropped += 1
+
+    def _rewrite(self, path: Path) -> None:
+        self._write(path, "wb", [self._stamped(tick, line) for _, tick, line in self._lines])
 
     def _load(self, path: Path) -> None:
         try:
@@ -258,11 +327,11 @@ class Spool:
             return
         for line in lines:
             try:
-                self._append(json.dumps(json.loads(line), separators=(",", ":")).encode() + b"\n")
+                self._append(None, json.dumps(json.loads(line), separators=(",", ":")).encode() + b"\n")
             except ValueError:  # a stop in mid-write leaves a broken line, to which nothing may be added
                 continue
         if lines:
-            self._write(path, "wb", [line for _, line in self._lines])
+            self._rewrite(path)
 
     def _write(self, path: Path, mode: str, lines: list[bytes]) -> None:
         try:
@@ -273,6 +342,12 @@ class Spool:
         except OSError as fault:
             log.warning("cannot write the spool %s: %s", path, fault)
         self._saved = self._next
+
+
+def _length(entry: tuple[int, float | None, bytes]) -> int:
+    """Bytes that a line takes once it has its time."""
+    _, tick, line = entry
+    return len(line) + (0 if tick is None else len('"time":1700000000.000,'))
 
 
 class Undelivered(Exception):
@@ -299,9 +374,12 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
 
 class Door:
-    """The server's ingest door, and who we are to it."""
+    """The server's ingest door, and who we are to it. Every answer calibrates the clock."""
 
-    def __init__(self, url: str, token: str, identity: dict[str, Any]) -> None:
+    def __init__(self, url: str, token: str, identity: dict[str, Any], clock: Clock | None = None) -> None:
+        self.clock = clock or Clock()
+        self.answered = False
+        self.moved = False  # whether the last answer moved the clock
         self.url = url.rstrip("/").removesuffix("/api/ingest") + "/api/ingest"
         self.identity = identity
         self._opener = urllib.request.build_opener(_NoRedirect)
@@ -316,12 +394,15 @@ class Door:
         head = json.dumps(self.identity).encode()[:-1]
         body = head + b',"samples":[' + b",".join(line.rstrip() for line in lines) + b"]}"
         request = urllib.request.Request(self.url, body, self._headers, method="POST")
+        sent = self.clock.ticks()
         try:
             with self._opener.open(request, timeout=TIMEOUT_S) as reply:
+                self._heard(reply.headers.get("Date"), sent)
                 text = reply.read(65_536)
         except urllib.error.HTTPError as fault:
             with fault:
-                raise self._judged(fault) from None
+                self._heard(fault.headers.get("Date"), sent)
+                raise self._judged(fault, self.clock.at(self.clock.ticks())) from None
         except (OSError, http.client.HTTPException) as fault:
             raise Undelivered(str(getattr(fault, "reason", fault)) or type(fault).__name__) from None
         try:
@@ -330,14 +411,18 @@ class Door:
             return {}
         return answer if isinstance(answer, dict) else {}
 
+    def _heard(self, date: str | None, sent: float) -> None:
+        self.answered = True
+        self.moved = self.clock.calibrate(date, sent, self.clock.ticks())
+
     @staticmethod
-    def _judged(fault: urllib.error.HTTPError) -> Undelivered | Refused:
+    def _judged(fault: urllib.error.HTTPError, now_s: float) -> Undelivered | Refused:
         why = f"HTTP {fault.code} {explanation(fault)}".strip()
         if fault.code in (401, 403):
             return Undelivered(f"the token is not accepted ({why})")
         if 400 <= fault.code < 500 and fault.code not in (408, 429):
             return Refused(why, too_large=fault.code == 413)
-        return Undelivered(why, retry_after(fault.headers.get("Retry-After")))
+        return Undelivered(why, retry_after(fault.headers.get("Retry-After"), now_s))
 
 
 def explanation(fault: urllib.error.HTTPError) -> str:
@@ -349,17 +434,17 @@ def explanation(fault: urllib.error.HTTPError) -> str:
         return ""
 
 
-def retry_after(header: str | None) -> float | None:
-    """Seconds that a Retry-After header asks for: a number or a date."""
+def retry_after(header: str | None, now_s: float) -> float | None:
+    """Seconds that a Retry-After header asks for: a number, or a date by the server's clock."""
     if not header:
         return None
     try:
         wait_s = float(header)
     except ValueError:
-        moment = email.utils.parsedate_tz(header)
-        if moment is None:
+        moment_s = seconds_of(header)
+        if moment_s is None:
             return None
-        wait_s = email.utils.mktime_tz(moment) - time.time()
+        wait_s = moment_s - now_s
     return min(max(wait_s, 0.0), RETRY_AFTER_CAP_S)
 
 
@@ -400,14 +485,20 @@ class Sender(threading.Thread):
 
     def step(self) -> float | None:
         """Try one batch. None when it is dealt with, else the least time to wait before the next try."""
-        mark, lines = self.spool.oldest(self._batch)
+        mark, lines = -1, []
         try:
-            answer = self.door.push(lines)
+            if not self.door.answered:
+                # An empty push brings the first `Date`, before a wrong clock has spoilt a sample.
+                self._deliver([])
+            mark, lines = self.spool.oldest(self._batch)
+            answer = self._deliver(lines)
         except Undelivered as fault:
             self.spool.save()
             self._report("waiting", logging.WARNING, f"cannot deliver, keeping samples: {fault}")
             return fault.wait_s or 0.0
         except Refused as fault:
+            if not lines:  # nothing is lost, and the next push will say what is wrong
+                return None
             if fault.too_large and len(lines) > 1:
                 self._batch = max(1, len(lines) // 2)
                 return None
@@ -417,6 +508,13 @@ class Sender(threading.Thread):
         self.spool.forget(mark)
         self._obey(answer)
         return None
+
+    def _deliver(self, lines: list[bytes]) -> dict[str, Any]:
+        try:
+            return self.door.push(lines)
+        finally:
+            if self.door.moved:
+                self.spool.restamp()
 
     def _obey(self, answer: dict[str, Any]) -> None:
         cadence = answer.get("next_push_s")
@@ -518,9 +616,10 @@ def main(arguments: list[str] | None = None) -> int:
         identity["environment"] = chosen.environment
     if chosen.label:
         identity["labels"] = dict(pair.split("=", 1) for pair in chosen.label)
-    spool = Spool(path=Path(chosen.spool, chosen.server + ".jsonl") if chosen.spool else None)
+    clock = Clock()
+    spool = Spool(path=Path(chosen.spool, chosen.server + ".jsonl") if chosen.spool else None, clock=clock)
     stop = threading.Event()
-    sender = Sender(Door(chosen.url, chosen.token, identity), spool, stop)
+    sender = Sender(Door(chosen.url, chosen.token, identity, clock), spool, stop)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     psutil.cpu_percent(None)  # the first call has no earlier reading to compare with

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from itertools import chain
@@ -40,15 +40,22 @@ class Sink:
         self.arrived = threading.Event()
         self.hold = threading.Event()
         self.hold.set()
+        self.lenient = True
+        self.now_s: Callable[[], float] = time.time
         sink = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
-                sink.headers.append({"path": self.path, **dict(self.headers)})
-                sink.bodies.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-                sink.arrived.set()
-                sink.hold.wait(20)
-                status, headers, answer = sink.script.pop(0) if len(sink.script) > 1 else sink.script[0]
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                # The question for the time that comes before the first samples is no part of the script:
+                if body["samples"] or not sink.lenient:
+                    sink.headers.append({"path": self.path, **dict(self.headers)})
+                    sink.bodies.append(body)
+                    sink.arrived.set()
+                    sink.hold.wait(20)
+                    status, headers, answer = sink.script.pop(0) if len(sink.script) > 1 else sink.script[0]
+                else:
+                    status, headers, answer = OK
                 content = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
                 # The sender may be gone by now:
                 with contextlib.suppress(OSError):
@@ -57,6 +64,9 @@ class Sink:
                         self.send_header(name, value)
                     self.end_headers()
                     self.wfile.write(content)
+
+            def date_time_string(self, timestamp: float | None = None) -> str:
+                return formatdate(int(sink.now_s()), usegmt=True)
 
             def log_message(self, *_: Any) -> None:
                 pass
@@ -120,20 +130,19 @@ def test_its_names_and_precisions_are_the_catalogues() -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the complete set of metrics is read on Linux only")
 def test_two_readings_make_every_metric_it_promises() -> None:
-    first = agent.read_sample()
-    second = {**agent.read_sample(), "time": first["time"] + 10}
-    body = json.dumps({"server": "here", "samples": [first, second]}).encode()
-    parsed = native.parse(body, int(first["time"] * 1000))
+    samples = [{"time": 1_700_000_000 + 10 * i, **agent.read_sample()} for i in range(2)]
+    body = json.dumps({"server": "here", "samples": samples}).encode()
+    parsed = native.parse(body, 1_700_000_000_000)
     assert parsed.rejected == []
-    samples = parsed.pushes[0].samples
+    table = parsed.pushes[0].samples
     series = {
         name: values[1:] if part_of(name).kind == "gauge" else np.diff(values) / 10
-        for name, values in zip(samples.series, samples.values.T, strict=True)
+        for name, values in zip(table.series, table.values.T, strict=True)
     }
-    out = fold(series, samples.times[1:])[0]
+    out = fold(series, table.times[1:])[0]
     missing = {key for key, i in COLUMN.items() if np.isnan(out[i])} - {"response_time"}
-    has_disk = any(name.startswith("disk_") for name in samples.series)
-    has_network = any(name.startswith("network_") for name in samples.series)
+    has_disk = any(name.startswith("disk_") for name in table.series)
+    has_network = any(name.startswith("network_") for name in table.series)
     assert {key for key in missing if has_disk or not key.startswith("disk_")} <= (
         set() if has_network else {key for key in COLUMN if key.startswith("network_")}
     )
@@ -285,8 +294,8 @@ def test_what_an_answer_means(
 
 
 def test_retry_after_may_be_a_date() -> None:
-    assert 50 < (agent.retry_after(formatdate(time.time() + 60, usegmt=True)) or 0) <= 61
-    assert agent.retry_after("Mon, 01 Jan 2001 00:00:00 GMT") == 0
+    assert agent.retry_after(formatdate(1_700_000_060, usegmt=True), 1_700_000_000) == 60
+    assert agent.retry_after("Mon, 01 Jan 2001 00:00:00 GMT", 1_700_000_000) == 0
 
 
 def test_a_batch_that_is_too_large_is_halved_until_it_fits(sink: Sink) -> None:
@@ -340,6 +349,124 @@ def test_patience_grows_to_a_minute_and_obeys_the_server() -> None:
     assert all(1 <= agent.patience(1, 0) <= 2 for _ in range(50))
     assert all(30 <= agent.patience(9999, 0) <= 60 for _ in range(50))
     assert agent.patience(1, 700) == 700
+
+
+# What time it is
+
+
+class Ticks:
+    """Steady seconds that go on only when told to."""
+
+    def __init__(self) -> None:
+        self.now = 5000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def clock_off_by(seconds: float, ticks: Ticks) -> agent.Clock:
+    """The clock of a machine that is wrong by so much; the right time is 1700000000."""
+    return agent.Clock(wall=lambda: 1_700_000_000 + seconds, ticks=ticks)
+
+
+def right(clock: agent.Clock, ticks: Ticks) -> float:
+    return clock.at(ticks.now) - 1_700_000_000
+
+
+DATE = formatdate(1_700_000_000, usegmt=True)  # the answer was written at some moment of this second
+
+
+@pytest.mark.parametrize("seconds", [-86_400, -3600, -10, 10, 3600, 86_400 * 365])
+def test_a_wrong_clock_is_set_right_by_the_first_answer(seconds: float, caplog: pytest.LogCaptureFixture) -> None:
+    ticks = Ticks()
+    clock = clock_off_by(seconds, ticks)
+    assert clock.calibrate(DATE, ticks.now - 0.2, ticks.now + 0.2)
+    assert abs(right(clock, ticks)) <= 0.5
+    # Said once, whatever comes after:
+    assert clock.calibrate(formatdate(1_700_000_100, usegmt=True), ticks.now, ticks.now)
+    assert len(caplog.records) == 1
+    assert f"{abs(seconds) - (0.5 if seconds > 0 else -0.5):.0f} s" in caplog.text
+
+
+@pytest.mark.parametrize("seconds", [-2.4, 0, 0.9, 3.4])
+def test_a_clock_that_is_right_but_for_jitter_is_left_alone(seconds: float, caplog: pytest.LogCaptureFixture) -> None:
+    ticks = Ticks()
+    clock = clock_off_by(seconds, ticks)
+    assert not clock.calibrate(DATE, ticks.now, ticks.now)
+    assert right(clock, ticks) == pytest.approx(seconds)
+    assert not caplog.records
+
+
+def test_a_slow_answer_proves_no_more_than_its_round_trip_allows() -> None:
+    ticks = Ticks()
+    clock = clock_off_by(8, ticks)
+    assert not clock.calibrate(DATE, ticks.now - 6, ticks.now + 6)
+    assert clock.calibrate(DATE, ticks.now, ticks.now)
+
+
+@pytest.mark.parametrize("date", [None, "", "yesterday", "Mon, 23 Nov 99999 00:00:00 GMT"])
+def test_an_answer_without_a_usable_date_changes_nothing(date: str | None) -> None:
+    ticks = Ticks()
+    clock = clock_off_by(3600, ticks)
+    assert not clock.calibrate(date, ticks.now, ticks.now)
+    assert right(clock, ticks) == pytest.approx(3600)
+
+
+def test_samples_read_before_the_first_answer_are_sent_with_the_right_time(sink: Sink) -> None:
+    sink.now_s = lambda: 1_700_000_000.5
+    ticks = Ticks()
+    clock = clock_off_by(-7200, ticks)
+    spool = agent.Spool(clock=clock)
+    for _ in range(3):
+        spool.add({"metrics": {"load_1m": 1}})
+        ticks.now += 15
+    sender = agent.Sender(agent.Door(sink.url, "secret", {"server": "web-01"}, clock), spool, threading.Event())
+    assert sender.step() is None
+    assert sink.times == [[1_699_999_955.5, 1_699_999_970.5, 1_699_999_985.5]]
+
+
+def test_a_clock_that_is_set_while_the_agent_runs_moves_no_sample(sink: Sink) -> None:
+    now = 1_700_000_000.0
+    ticks = Ticks()
+    clock = agent.Clock(wall=lambda: now, ticks=ticks)
+    spool = agent.Spool(clock=clock)
+    spool.add({})
+    now += 3600
+    ticks.now += 15
+    spool.add({})
+    assert [json.loads(line)["time"] for line in spool.oldest(9)[1]] == [1_700_000_000, 1_700_000_015]
+
+
+def test_times_already_on_disk_are_set_right_too(sink: Sink, tmp_path: Path) -> None:
+    sink.now_s = lambda: 1_700_000_000.5
+    sink.script = [(503, {}, b"")]
+    ticks = Ticks()
+    clock = clock_off_by(-7200, ticks)
+    path = tmp_path / "web-01.jsonl"
+    spool = agent.Spool(path=path, clock=clock)
+    spool.add({})
+    spool.save()
+    assert json.loads(path.read_text())["time"] == 1_699_992_800
+    sender = agent.Sender(agent.Door(sink.url, "secret", {"server": "web-01"}, clock), spool, threading.Event())
+    assert sender.step() == 0
+    assert json.loads(path.read_text())["time"] == 1_700_000_000.5
+
+
+def test_a_refused_token_is_known_before_the_first_sample_goes(sink: Sink) -> None:
+    sink.script, sink.lenient = [(401, {}, b"")], False
+    sender = sender_to(sink)
+    assert sender.step() == 0
+    assert sink.bodies == [{"server": "web-01", "samples": []}]
+    assert len(sender.spool) == 1
+
+
+def test_a_door_that_refuses_the_question_gets_the_samples_all_the_same(sink: Sink) -> None:
+    sink.script, sink.lenient = [(400, {}, b""), OK], False
+    sender = sender_to(sink)
+    assert sender.step() is None
+    assert len(sender.spool) == 1
+    assert sender.step() is None
+    assert sink.times == [[], [0]]
 
 
 # How it runs
