@@ -37,7 +37,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from openmanager.catalog import part_of
-from openmanager.errors import DamagedFrame
+from openmanager.errors import DamagedFrame, InvalidInput
 from openmanager.telemetry import varint
 from openmanager.telemetry.samples import Samples
 
@@ -46,6 +46,8 @@ _COMPLETE, _DEFLATED = 1, 2
 _ID_BYTES, DIGEST_BYTES = 4, 6
 _HEADER = 1 + _ID_BYTES
 _MAX_ROWS = 1_000_000
+# Integers are below this in magnitude.
+LIMIT = 2.0**62
 
 Integers = NDArray[np.int64]
 Presence = NDArray[np.bool_]
@@ -70,10 +72,18 @@ def scales(series: tuple[str, ...]) -> NDArray[np.float64]:
 
 
 def quantize(samples: Samples) -> tuple[Integers, Presence]:
-    """Values as integers at the catalogue's precision (n, k), 0 where absent, and which are present (n, k)."""
+    """Values as integers at the catalogue's precision (n, k), 0 where absent, and which are present (n, k).
+
+    Raises InvalidInput for a value whose integer is not below 2**62 in magnitude (differences must fit into 64 bits).
+    """
     present = ~np.isnan(samples.values)
-    scaled = np.where(present, samples.values, 0.0) * scales(samples.series)
-    return np.rint(scaled).astype(np.int64), present
+    with np.errstate(over="ignore"):
+        scaled = np.rint(np.where(present, samples.values, 0.0) * scales(samples.series))
+    beyond = np.abs(scaled) >= LIMIT
+    if beyond.any():
+        row, column = np.argwhere(beyond)[0]
+        raise InvalidInput(samples.series[column], f"{samples.values[row, column]!r} is too large to be kept")
+    return scaled.astype(np.int64), present
 
 
 def make_baseline(start_ms: int, samples: Samples, attributes: Mapping[str, str], token: str) -> Baseline:
