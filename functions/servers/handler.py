@@ -1,15 +1,15 @@
 """GET /api/servers…: the fleet, one server, its metrics."""
 
 import time
-from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import Query
 from openmanager import charts, fleet
-from openmanager.errors import InvalidInput
 from openmanager.web import Caller, create_app, lambda_handler
 
 Status = Literal["healthy", "warning", "critical", "offline", "maintenance", "unknown"]
+From = Annotated[str | None, Query(alias="from", description="ISO 8601 or Unix seconds; else an hour before `to`")]
+To = Annotated[str | None, Query(description="ISO 8601 or Unix seconds; else now")]
 
 app = create_app("servers")
 
@@ -30,21 +30,26 @@ def get_server(_: Caller, id: str) -> dict[str, Any]:
 def get_metrics(
     _: Caller,
     id: str,
-    from_: Annotated[str | None, Query(alias="from", description="ISO 8601 or Unix seconds; else an hour")] = None,
-    to: Annotated[str | None, Query(description="ISO 8601 or Unix seconds; now")] = None,
+    from_: From = None,
+    to: To = None,
     step: Annotated[float | None, Query(description="seconds; a minute, or what keeps 500 points")] = None,
 ) -> dict[str, Any]:
     """A server's metrics on an even grid: gauges as means, counters as rates, null where nothing is known."""
-    stop = _instant("to", to) if to else time.time()
-    start = _instant("from", from_) if from_ else stop - 3600
-    return charts.metrics(id, charts.Range.of(start, stop, step))
+    now_ms = int(time.time() * 1000)
+    return charts.metrics(id, charts.Range.of(*charts.span(from_, to, now_ms), step), now_ms)
 
 
-def _instant(field: str, text: str) -> float:
-    try:
-        return float(text) if text.replace(".", "", 1).isdigit() else datetime.fromisoformat(text).timestamp()
-    except ValueError:
-        raise InvalidInput(field, f"{text!r} is neither ISO 8601 nor Unix seconds") from None
+@app.get("/api/servers/{id}/samples")
+def get_samples(
+    _: Caller,
+    id: str,
+    from_: From = None,
+    to: To = None,
+    cursor: Annotated[str | None, Query(description="`next` of the page before")] = None,
+) -> dict[str, Any]:
+    """A server's samples as they were sent, a page at a time; times in milliseconds."""
+    now_ms = int(time.time() * 1000)
+    return charts.page(id, *charts.span(from_, to, now_ms), cursor, now_ms)
 
 
 handler = lambda_handler(app)

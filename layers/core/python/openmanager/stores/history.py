@@ -1,9 +1,11 @@
-"""The cold half in Postgres: blocks of samples, predictions, servers, and frames that could not be read."""
+"""The cold half in Postgres: its connection; reading blocks; servers, and frames that could not be read.
 
-import base64
+Blocks and verdicts are written in stores.blocks, rollups kept in stores.rollups, partitions in stores.partitions.
+"""
+
 import logging
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TypeVar
@@ -13,16 +15,21 @@ from psycopg.types.json import Jsonb
 
 from openmanager.errors import DamagedFrame, InvalidSettings, StoreUnavailable
 from openmanager.settings import settings
-from openmanager.telemetry.blocks import decode_block, encode_block
-from openmanager.telemetry.samples import Samples, merge
+from openmanager.telemetry.blocks import decode_block
+from openmanager.telemetry.samples import Samples
 
 T = TypeVar("T")
 _STATEMENT_TIMEOUT_S = 20
 
+SET_ASIDE = (
+    "INSERT INTO damaged_frames (key, field, body, reason) VALUES (%s, %s, %s, %s) ON CONFLICT (key, field) DO NOTHING"
+)
+
 log = logging.getLogger(__name__)
 
 
-def _instant(seconds: float) -> datetime:
+def instant(seconds: float) -> datetime:
+    """Seconds since 1970 as Postgres' driver takes them."""
     return datetime.fromtimestamp(seconds, UTC)
 
 
@@ -69,12 +76,22 @@ class History:
             self._connection = None
 
     def read_blocks(self, server: str, first_ms: int, last_ms: int) -> list[Samples]:
-        """The archived samples of a server in segments that touch [first, last]; damaged ones are logged."""
+        """The archived samples of a server in blocks that touch [first, last]; damaged ones are logged."""
+        return self.read_spans(server, [(first_ms, last_ms + 1)])
+
+    def read_spans(self, server: str, spans: Sequence[tuple[int, int]]) -> list[Samples]:
+        """The same for several spans [start, stop) in ms."""
+        if not spans:
+            return []
+        starts, stops = ([instant(ms / 1000) for ms in side] for side in zip(*spans, strict=True))
         rows = self._do(
             lambda c: c.execute(
-                "SELECT segment, body FROM blocks WHERE server = %s"
-                " AND segment > %s - interval '10 minutes' AND segment <= %s ORDER BY segment",
-                (server, _instant(first_ms / 1000), _instant(last_ms / 1000)),
+                "SELECT segment, body FROM blocks"
+                " WHERE server = %s AND segment > %s - interval '1 day' AND segment < %s AND EXISTS ("
+                "   SELECT 1 FROM unnest(%s::timestamptz[], %s::timestamptz[]) AS wanted (start, stop)"
+                "   WHERE segment < wanted.stop AND segment + make_interval(secs => span) > wanted.start)"
+                " ORDER BY segment, span",
+                (server, min(starts), max(stops), starts, stops),
             ).fetchall()
         )
         found = []
@@ -85,56 +102,44 @@ class History:
                 log.error("block of %s at %s: %s", server, segment.isoformat(), error)
         return found
 
-    def store_segments(self, tables: Mapping[tuple[str, int], Samples]) -> None:
-        """Merge samples into the blocks of (server, segment start in s); repeating it changes nothing."""
+    def next_block(self, server: str, first_ms: int, stop_ms: int) -> int | None:
+        """Start (ms) of the earliest block that touches [first, stop); None if there is none."""
+        row = self._do(
+            lambda c: c.execute(
+                "SELECT min(segment) FROM blocks WHERE server = %s AND segment > %s - interval '1 day'"
+                " AND segment < %s AND segment + make_interval(secs => span) > %s",
+                (server, instant(first_ms / 1000), instant(stop_ms / 1000), instant(first_ms / 1000)),
+            ).fetchone()
+        )
+        return round(row[0].timestamp() * 1000) if row and row[0] else None
 
-        def work(c: psycopg.Connection) -> None:
-            with c.transaction(), c.cursor() as cursor:
-                for (server, segment), samples in sorted(tables.items()):
-                    cursor.execute(
-                        "SELECT body FROM blocks WHERE server = %s AND segment = %s FOR UPDATE",
-                        (server, _instant(segment)),
-                    )
-                    whole = _joined(cursor, server, segment, samples, cursor.fetchone())
-                    cursor.execute(
-                        "INSERT INTO blocks (server, segment, rows, body) VALUES (%s, %s, %s, %s)"
-                        " ON CONFLICT (server, segment) DO UPDATE SET rows = excluded.rows, body = excluded.body",
-                        (server, _instant(segment), len(whole), encode_block(whole)),
-                    )
-
-        self._do(work)
+    def read_server(self, server: str) -> dict[str, str] | None:
+        """A server's attributes, None for one that was never archived."""
+        row = self._do(lambda c: c.execute("SELECT attributes FROM servers WHERE id = %s", (server,)).fetchone())
+        return dict(row[0]) if row else None
 
     def store_servers(self, servers: Mapping[str, tuple[Mapping[str, str], float, float]]) -> None:
         """Server -> (attributes, first and last instant in s); widens what is known of each."""
-        rows = [(s, Jsonb(dict(a)), _instant(first), _instant(last)) for s, (a, first, last) in servers.items()]
-
-        def work(c: psycopg.Connection) -> None:
-            with c.transaction(), c.cursor() as cursor:
-                cursor.executemany(
-                    "INSERT INTO servers (id, attributes, first_seen, last_seen) VALUES (%s, %s, %s, %s)"
-                    " ON CONFLICT (id) DO UPDATE SET"
-                    " attributes = CASE WHEN excluded.last_seen >= servers.last_seen"
-                    "   THEN excluded.attributes ELSE servers.attributes END,"
-                    " first_seen = least(servers.first_seen, excluded.first_seen),"
-                    " last_seen = greatest(servers.last_seen, excluded.last_seen)",
-                    rows,
-                )
-
-        self._do(work)
-
-    def store_predictions(self, verdicts: Iterable[tuple[str, int, object]]) -> None:
-        """(server, minute in s, verdict) each; a verdict once written is never rewritten."""
-        rows = [(server, _instant(minute), Jsonb(verdict)) for server, minute, verdict in verdicts]
-
-        def work(c: psycopg.Connection) -> None:
-            with c.transaction(), c.cursor() as cursor:
-                cursor.executemany(
-                    "INSERT INTO predictions (server, minute, verdict) VALUES (%s, %s, %s)"
-                    " ON CONFLICT (server, minute) DO NOTHING",
-                    rows,
-                )
-
-        self._do(work)
+        if not servers:
+            return
+        attributes, first, last = zip(*servers.values(), strict=True)
+        self._do(
+            lambda c: c.execute(
+                "INSERT INTO servers (id, attributes, first_seen, last_seen)"
+                " SELECT * FROM unnest(%s::text[], %s::jsonb[], %s::timestamptz[], %s::timestamptz[])"
+                " ON CONFLICT (id) DO UPDATE SET"
+                " attributes = CASE WHEN excluded.last_seen >= servers.last_seen"
+                "   THEN excluded.attributes ELSE servers.attributes END,"
+                " first_seen = least(servers.first_seen, excluded.first_seen),"
+                " last_seen = greatest(servers.last_seen, excluded.last_seen)",
+                (
+                    list(servers),
+                    [Jsonb(dict(a)) for a in attributes],
+                    [instant(at) for at in first],
+                    [instant(at) for at in last],
+                ),
+            )
+        )
 
     def store_damaged(self, frames: Iterable[tuple[str, str, str, str]]) -> None:
         """(key, field, text, reason) of frames that did not decode."""
@@ -142,32 +147,9 @@ class History:
 
         def work(c: psycopg.Connection) -> None:
             with c.transaction(), c.cursor() as cursor:
-                cursor.executemany(
-                    "INSERT INTO damaged_frames (key, field, body, reason) VALUES (%s, %s, %s, %s)"
-                    " ON CONFLICT (key, field) DO NOTHING",
-                    rows,
-                )
+                cursor.executemany(SET_ASIDE, rows)
 
         self._do(work)
-
-
-def _joined(
-    cursor: psycopg.Cursor[tuple[bytes]], server: str, segment: int, samples: Samples, row: tuple[bytes] | None
-) -> Samples:
-    """New samples together with the block that stands already; one that does not decode is set aside."""
-    if row is None:
-        return samples
-    body = bytes(row[0])
-    try:
-        return merge([samples, decode_block(body)])
-    except DamagedFrame as error:
-        log.error("block of %s at %s: %s", server, segment, error)
-        cursor.execute(
-            "INSERT INTO damaged_frames (key, field, body, reason) VALUES ('blocks', %s, %s, %s)"
-            " ON CONFLICT (key, field) DO NOTHING",
-            (f"{server}|{segment}", base64.b64encode(body).decode(), str(error)),
-        )
-        return samples
 
 
 @lru_cache(maxsize=1)

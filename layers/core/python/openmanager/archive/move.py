@@ -13,7 +13,7 @@ import numpy as np
 
 from openmanager.errors import DamagedFrame
 from openmanager.settings import settings
-from openmanager.stores import history, hot
+from openmanager.stores import blocks, history, hot
 from openmanager.stores.segments import (
     BACKLOG,
     SEGMENT_MS,
@@ -103,7 +103,7 @@ def _move_hash(key: str, judged: Mapping[str, int], now_ms: int, report: Report)
         history.connect().store_damaged(damaged)
         report.damaged += len(damaged)
     if tables:
-        history.connect().store_segments({where: merge(parts) for where, parts in tables.items()})
+        blocks.store_segments({where: merge(parts) for where, parts in tables.items()})
         report.blocks += len(tables)
     hot.delete_fields(key, [field for field in fields if field not in keep])
     return not keep
@@ -124,6 +124,6 @@ def _move_verdicts(shard: int, report: Report) -> None:
     for field, text in verdicts.items():
         server, _, minute = field.rpartition("|")
         rows.append((server, int(minute), json.loads(text)))
-    history.connect().store_predictions(rows)
+    blocks.store_predictions(rows)
     hot.delete_verdicts(shard, list(verdicts))
     report.verdicts += len(rows)

@@ -7,14 +7,13 @@ from typing import Any
 import numpy as np
 
 from openmanager.catalog import METRIC_KEYS, METRICS
-from openmanager.errors import DamagedFrame, InvalidInput, NotFound
+from openmanager.charts import hot as hot_samples
+from openmanager.errors import InvalidInput, NotFound
 from openmanager.stores import history, hot
-from openmanager.stores.segments import BACKLOG, read_server_frames, segments_between, shard_of
 from openmanager.telemetry import windows
-from openmanager.telemetry.samples import Samples, merge
+from openmanager.telemetry.samples import merge
 
 MAX_POINTS = 1_500
-_MAX_HOT_MS = 48 * 3600 * 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +45,7 @@ def metrics(server: str, span: Range, now_ms: int | None = None) -> dict[str, An
     now_ms = now_ms or int(time.time() * 1000)
     first = span.start_ms - windows.LOOKBACK_MS
     # Hot before cold: what the archive moves in between is then seen twice, which `merge` undoes, and never missed.
-    samples = _hot_samples(server, first, min(span.stop_ms, now_ms), now_ms)
+    samples = hot_samples.samples(server, first, min(span.stop_ms, now_ms), now_ms)
     samples += history.connect().read_blocks(server, first, span.stop_ms)
     table = merge(samples)
     if not len(table) and hot.read_server_latest(server) is None:
@@ -67,17 +66,3 @@ def metrics(server: str, span: Range, now_ms: int | None = None) -> dict[str, An
         },
         "late": (starts[late[(late >= 0) & (late < len(starts))]] / 1000).tolist(),
     }
-
-
-def _hot_samples(server: str, first_ms: int, last_ms: int, now_ms: int) -> list[Samples]:
-    until = hot.archived_until(shard_of(server))
-    segments = [
-        s for s in segments_between(max(first_ms, now_ms - _MAX_HOT_MS), last_ms) if until is None or s >= until
-    ]
-    found = []
-    for frame in read_server_frames(server, [*segments, BACKLOG]):
-        try:
-            found.append(frame.read()[0])
-        except DamagedFrame:
-            continue  # the round reports it and the archive sets it aside
-    return found

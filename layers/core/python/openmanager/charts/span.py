@@ -1,0 +1,23 @@
+"""What a caller may say about time."""
+
+from datetime import datetime
+
+from openmanager.errors import InvalidInput
+
+_HOUR_S = 3600
+
+
+def span(from_: str | None, to: str | None, now_ms: int) -> tuple[float, float]:
+    """Start and end in seconds; `to` is now unless given, `from` an hour before. Raises InvalidInput naming either."""
+    stop = _instant("to", to) if to else now_ms / 1000
+    start = _instant("from", from_) if from_ else stop - _HOUR_S
+    if start >= stop:
+        raise InvalidInput("from", "must lie before `to`")
+    return start, stop
+
+
+def _instant(field: str, text: str) -> float:
+    try:
+        return float(text) if text.replace(".", "", 1).isdigit() else datetime.fromisoformat(text).timestamp()
+    except (ValueError, OverflowError):
+        raise InvalidInput(field, f"{text!r} is neither ISO 8601 nor Unix seconds") from None
