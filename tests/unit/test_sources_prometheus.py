@@ -9,7 +9,7 @@ import cramjam
 import pytest
 from openmanager.catalog import PARTS, part_of
 from openmanager.errors import InvalidInput, PayloadTooLarge
-from openmanager.sources import prometheus
+from openmanager.sources import prometheus, remote_write
 from openmanager.sources.limits import MAX_FUTURE_MS, Parsed
 
 CAPTURES = Path(__file__).parents[1] / "captures"
@@ -302,7 +302,7 @@ def test_damaged_protobuf_is_invalid(raw: bytes) -> None:
 
 
 def test_a_body_that_unpacks_too_far_is_refused_before_unpacking() -> None:
-    body = encode_varint(prometheus.MAX_DECOMPRESSED_BYTES + 1) + b"\x00"
+    body = encode_varint(remote_write.MAX_DECOMPRESSED_BYTES + 1) + b"\x00"
     with pytest.raises(PayloadTooLarge, match="unpacks"):
         prometheus.parse(body, NOW_MS)
 

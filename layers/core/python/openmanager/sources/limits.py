@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from openmanager.catalog import METRIC, PARTS
-from openmanager.errors import InvalidInput
+from openmanager.errors import InvalidInput, PayloadTooLarge
 from openmanager.telemetry.samples import Push, from_points
 
 SERVER_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
@@ -26,6 +26,10 @@ MAX_LABEL_VALUE = 256
 # A push becomes a table of instants × series. Without this bound, a small body in which each sample has
 # its own instant and its own series would ask for gigabytes.
 MAX_CELLS = 2_000_000
+# Values in one request, usable or not: a hundred times what senders put in one, and some 60 MB while it is read.
+MAX_SAMPLES = 200_000
+# Objects and lists in a JSON body. Decoded, an empty one takes thirty times its two characters.
+MAX_CONTAINERS = 500_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +76,9 @@ def value_refusal(part: str, value: float) -> str | None:
             return None
         return f"{value:g} is above {metric.high:g} {metric.unit}"
     if value < 0:
-        kind = PARTS[part].kind
-        return f"{value:g} is negative, which a {kind} of ours cannot be"
+        # Not every integer of a sender fits a float, and can be printed as one.
+        shown = f"{value:g}" if value >= -MAX_VALUE else f"a value below {-MAX_VALUE:g}"
+        return f"{shown} is negative, which a {PARTS[part].kind} of ours cannot be"
     if value > MAX_VALUE:
         return f"is above {MAX_VALUE:g}"
     return "is not a number"
@@ -88,3 +93,9 @@ def push_of(
     if needed > cells:
         raise InvalidInput(server, f"more than {MAX_CELLS} instants × series in one request")
     return Push(server, from_points(rows), attributes), cells - needed
+
+
+def check_json_size(body: bytes) -> None:
+    """Raises PayloadTooLarge for JSON of so many objects and lists that decoding it would take too much memory."""
+    if body.count(b"{") + body.count(b"[") > MAX_CONTAINERS:
+        raise PayloadTooLarge(f"the body has more than {MAX_CONTAINERS} objects and lists; send less at once")

@@ -9,7 +9,7 @@ parts, `counters` cumulative values of counter parts, with or without `_total`; 
 """
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from functools import lru_cache
@@ -28,11 +28,14 @@ from openmanager.sources.limits import (
     SERVER_ID_RULE,
     Parsed,
     Rejection,
+    check_json_size,
     push_of,
     time_refusal,
     value_refusal,
 )
 from openmanager.telemetry.samples import LABEL_PREFIX
+
+MAX_NAMED = 100
 
 _GAUGES = {key: key for key, part in PARTS.items() if part.kind == "gauge"}
 _COUNTERS = {
@@ -80,8 +83,18 @@ def parse(body: bytes, now_ms: int) -> Parsed:
     return Parsed(pushes, sum(len(s.points) for s in servers.values()), rejected)
 
 
+def answer(parsed: Parsed) -> dict[str, Any]:
+    """What the sender is told: how much was taken, and the first of what was not."""
+    return {
+        "accepted": parsed.accepted,
+        "rejected": [asdict(r) for r in parsed.rejected[:MAX_NAMED]],
+        "rejected_count": parsed.rejected_count,
+    }
+
+
 def _entries(body: bytes) -> tuple[list[Any], str]:
     """The server objects in a body, and the pattern of their path."""
+    check_json_size(body)
     try:
         document = json.loads(body)
     except (ValueError, RecursionError) as fault:

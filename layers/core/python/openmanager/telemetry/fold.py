@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from openmanager.catalog import COLUMN, METRICS, Fold
+from openmanager.catalog import COLUMN, METRICS, PARTS, Fold
 
 Values = NDArray[np.float64]
 # part → instance ("" for none) → its values
@@ -27,6 +27,7 @@ def fold(series: Mapping[str, Values], times_ms: NDArray[np.int64]) -> Values:
     for name, values in series.items():
         part, _, instance = name.partition("/")
         parts.setdefault(part, {})[instance] = values
+    _add_rates(parts)
     out = np.full((len(times_ms), len(METRICS)), np.nan)
     for metric in METRICS:
         for part in (metric.key, f"{metric.key}_total"):
@@ -39,6 +40,16 @@ def fold(series: Mapping[str, Values], times_ms: NDArray[np.int64]) -> Values:
             column = out[:, COLUMN[metric.key]]
             np.clip(column, 0.0, metric.high, out=column)
     return out
+
+
+def _add_rates(parts: dict[str, dict[str, Values]]) -> None:
+    """Lay what came as a rate (`cpu_idle/0`) beside what came as a counter (`cpu_idle_total/0`), read as its rate."""
+    for key in [key for key in parts if f"{key}_total" in PARTS]:
+        # A metric of the whole machine is that metric already, not one more device.
+        rates = {name: values for name, values in parts[key].items() if name or key not in COLUMN}
+        for name, rate in rates.items():
+            counters = parts.setdefault(f"{key}_total", {})
+            counters[name] = _first(rate, counters.get(name, rate))
 
 
 def _derived(parts: Parts, out: Values, times_ms: NDArray[np.int64]) -> dict[str, Values]:
@@ -60,16 +71,22 @@ def _derived(parts: Parts, out: Values, times_ms: NDArray[np.int64]) -> dict[str
         for part in ("network_receive_errors_total", "network_transmit_errors_total")
         for values in parts.get(part, {}).values()
     ]
-    memory, swap = total("memory_total_bytes"), total("swap_total_bytes")
+    # OpenTelemetry sends no total: the states add up to it.
+    memory_states = total("memory_used_bytes") + total("memory_free_bytes")
+    for state in ("memory_cached_bytes", "memory_buffered_bytes"):
+        memory_states = memory_states + np.nan_to_num(total(state))
+    memory = _first(total("memory_total_bytes"), memory_states)
     memory = np.where(memory > 0, memory, np.nan)
+    swap = _first(total("swap_total_bytes"), total("swap_used_bytes") + total("swap_free_bytes"))
     return {
         "cpu_utilization": _busy_share(parts, n),
         "memory_used": 100 * (1 - total("memory_free_bytes") / memory),
-        "memory_used_effective": 100 * (1 - total("memory_available_bytes") / memory),
+        "memory_used_effective": 100
+        * _first(1 - total("memory_available_bytes") / memory, total("memory_used_bytes") / memory),
         "swap_utilization": 100 * _ratio(swap - total("swap_free_bytes"), swap),
         "filesystem_utilization": _fullest(parts, n),
-        "disk_service_time": np.where(np.isnan(service), service_of_all, service),
-        "disk_wait": np.where(np.isnan(wait), wait_of_all, wait),
+        "disk_service_time": _first(service, service_of_all),
+        "disk_wait": _first(wait, wait_of_all),
         "network_errors": _combined(errors, "sum", n),
         "uptime": np.maximum(times_ms / 1000 - total("boot_time"), 0),
     }
@@ -89,12 +106,13 @@ def _fullest(parts: Parts, n: int) -> Values:
     """Percent used of the fullest mount point as `df` counts it: space reserved for root is not to be had."""
     shares = []
     unknown = np.full(n, np.nan)
-    for mount, size in parts.get("filesystem_size_bytes", {}).items():
+    sizes, taken = parts.get("filesystem_size_bytes", {}), parts.get("filesystem_used_bytes", {})
+    for mount in {**sizes, **taken}:
         free = parts.get("filesystem_free_bytes", {}).get(mount, unknown)
         available = parts.get("filesystem_available_bytes", {}).get(mount, unknown)
         # Either of the two does for the other where only one was sent.
-        used = size - np.where(np.isnan(free), available, free)
-        reachable = used + np.where(np.isnan(available), free, available)
+        used = _first(taken.get(mount, unknown), sizes.get(mount, unknown) - _first(free, available))
+        reachable = used + _first(available, free)
         shares.append(100 * used / np.where(reachable > 0, reachable, np.nan))
     return _combined(shares, "max", n)
 
@@ -116,6 +134,11 @@ def _per_request(parts: Parts, n: int, *costs: str) -> Values:
 def _ratio(part: Values, whole: Values) -> Values:
     """part / whole; 0 where there is nothing to divide by, NaN where either is unknown."""
     return np.asarray(np.where(whole == 0, 0 * part, part / np.where(whole == 0, 1, whole)))
+
+
+def _first(values: Values, otherwise: Values) -> Values:
+    """`values` where they are known, else `otherwise`."""
+    return np.where(np.isnan(values), otherwise, values)
 
 
 def _direct(instances: Mapping[str, Values], how: Fold) -> Values:

@@ -1,32 +1,54 @@
-"""Request bodies, read no further than their limit."""
+"""Request bodies, read and unpacked no further than their limit."""
 
+import zlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from fastapi import Request
 
-from openmanager.errors import PayloadTooLarge, UnsupportedMediaType
+from openmanager.errors import InvalidInput, PayloadTooLarge, UnsupportedMediaType
+
+_GZIP = 16 + zlib.MAX_WBITS
 
 
-def bounded_body(limit_bytes: int, encoding: str = "identity") -> Callable[[Request], Awaitable[bytes]]:
-    """A dependency that reads the body, which must come in one content encoding and within a limit.
+def bounded_body(limit_bytes: int, *encodings: str) -> Callable[[Request], Awaitable[bytes]]:
+    """A dependency that reads the body, which must come in one of the content encodings (identity if none is named).
 
-    Raises PayloadTooLarge as soon as the limit is passed, and UnsupportedMediaType.
+    gzip is unpacked here; any other encoding is left to whoever asked for it. The limit holds before and after.
+    Raises PayloadTooLarge as soon as it is passed, UnsupportedMediaType, and InvalidInput for damaged gzip.
     """
+    allowed = encodings or ("identity",)
 
     async def read(request: Request) -> bytes:
-        sent = request.headers.get("content-encoding", "identity").lower()
-        if sent != encoding:
-            raise UnsupportedMediaType(f"Content-Encoding: {sent!r} is not read here; send {encoding!r}")
+        sent = request.headers.get("content-encoding", "identity").strip().lower()
+        if sent not in allowed:
+            raise UnsupportedMediaType(f"Content-Encoding: {sent[:64]!r} is not read here; send {' or '.join(allowed)}")
         parts, size = [], 0
         async for part in request.stream():
             size += len(part)
             if size > limit_bytes:
                 raise PayloadTooLarge(f"the body is over {limit_bytes} bytes; send less at once")
             parts.append(part)
-        return b"".join(parts)
+        body = b"".join(parts)
+        return gunzip(body, limit_bytes) if sent == "gzip" else body
 
     return read
+
+
+def gunzip(packed: bytes, limit_bytes: int) -> bytes:
+    """Unpack one gzip member. Raises PayloadTooLarge beyond the limit, InvalidInput if it is damaged."""
+    member = zlib.decompressobj(_GZIP)
+    try:
+        body = member.decompress(packed, limit_bytes + 1)
+    except zlib.error as fault:
+        raise InvalidInput("body", f"is not gzip: {fault}") from None
+    if len(body) > limit_bytes:
+        raise PayloadTooLarge(f"the body unpacks to more than {limit_bytes} bytes; send less at once")
+    if not member.eof:
+        raise InvalidInput("body", "is not gzip: it is cut off")
+    if member.unused_data:
+        raise InvalidInput("body", "has something after the end of its gzip")
+    return body
 
 
 def documented(media_type: str, example: object = None, description: str = "") -> dict[str, Any]:
