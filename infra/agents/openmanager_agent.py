@@ -485,7 +485,7 @@ class Sender(threading.Thread):
 
     def step(self) -> float | None:
         """Try one batch. None when it is dealt with, else the least time to wait before the next try."""
-        mark, lines = -1, []
+        mark, lines = -1, list[bytes]()
         try:
             if not self.door.answered:
                 # An empty push brings the first `Date`, before a wrong clock has spoilt a sample.
