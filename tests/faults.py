@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 from urllib.parse import urlsplit
 
 import psycopg
@@ -103,6 +104,25 @@ def door(upstream: str) -> Iterator[Door]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+class Killed(BaseException):
+    """The function died here."""
+
+
+def dying(work: Callable[..., Any], countdown: list[int], after: bool) -> Callable[..., Any]:
+    """`work`, but the process dies before (or just after) its call number `countdown`."""
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        countdown[0] -= 1
+        if countdown[0] == 0 and not after:
+            raise Killed
+        result = work(*args, **kwargs)
+        if countdown[0] == 0:
+            raise Killed
+        return result
+
+    return call
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,18 @@
 """Whatever happens to a store: what was acknowledged is found."""
 
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 from openmanager import intake
 from openmanager.settings import settings
-from openmanager.stores import reset
+from openmanager.stores import history, reset
+from openmanager.stores.redis import Redis
+from openmanager.telemetry.samples import Push, from_points
 
 from infra.local.postgres import Postgres
-from tests.faults import REDIS, Count, Door, door, faults, through
+from tests.faults import REDIS, Count, Door, Killed, door, dying, faults, found, through
 
 SEED = 3
 NAMES = [
@@ -42,6 +46,33 @@ def test_what_was_acknowledged_is_found(
     assert count.found == count.acknowledged
     # With one store left everything is taken; with none nothing may be promised.
     assert (count.acknowledged == count.sent) == (fault != "both are away")
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_nothing_is_lost_wherever_a_function_dies_that_puts_samples_back(
+    redis_door: Door, monkeypatch: pytest.MonkeyPatch, after: bool
+) -> None:
+    now_ms = int(time.time() * 1000)
+    for call in range(1, 50):
+        server = f"server-{call}"
+        wanted = {(server, now_ms - i * 7_000): float(i) for i in range(5)}
+        redis_door.fault = "refuses"
+        for (_, at), value in wanted.items():
+            intake.keep([Push(server, from_points([("cpu_utilization", at, value)]))], now_ms)
+        redis_door.fault = ""
+        monkeypatch.setattr(intake, "_away_until", 0.0)
+        countdown = [call]
+        with monkeypatch.context() as patch:
+            patch.setattr(Redis, "run", dying(Redis.run, countdown, after))
+            patch.setattr(history.History, "_do", dying(history.History._do, countdown, after))
+            with suppress(Killed):
+                intake.keep([Push(f"{server}-other", from_points([("load_1m", now_ms, 1.0)]))], now_ms)
+        assert intake.refill(now_ms) == 0
+        assert all(found(now_ms, wanted))
+        if countdown[0] > 0:
+            break
+    assert countdown[0] > 0
+    assert call > 10
 
 
 def test_every_fault_is_tried(redis_door: Door, postgres: Postgres) -> None:
