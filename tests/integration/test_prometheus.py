@@ -1,8 +1,9 @@
-"""An unmodified Prometheus with an unmodified node_exporter, told nothing but our address and a key."""
+"""A real Prometheus with a real node_exporter, set up by the files that infra/agents ships."""
 
 import contextlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -13,10 +14,16 @@ from typing import Any, Protocol
 
 import psutil
 import pytest
+import yaml
+from openmanager.catalog import IGNORED_DEVICES, IGNORED_FILESYSTEMS, METRIC_KEYS
 
 from infra.local.process import free_port
 
-PROGRAMS = {"prometheus": shutil.which("prometheus"), "exporter": shutil.which("prometheus-node-exporter")}
+PROGRAMS = {
+    "prometheus": shutil.which("prometheus"),
+    "promtool": shutil.which("promtool"),
+    "exporter": shutil.which("prometheus-node-exporter"),
+}
 DEADLINE_S = 90.0
 
 pytestmark = [
@@ -27,15 +34,30 @@ pytestmark = [
     ),
 ]
 
-CONFIG = """
-global: {{scrape_interval: 2s}}
-scrape_configs:
-  - job_name: node
-    static_configs: [{{targets: ["127.0.0.1:{exporter}"], labels: {{role: database, environment: on-premise}}}}]
-remote_write:
-  - url: {url}/api/v1/write
-    authorization: {{credentials: {token}}}
-"""
+SHIPPED = Path(__file__).parents[2] / "infra" / "agents" / "prometheus"
+SCRAPE = "2s"
+
+
+def configuration(folder: Path, shipped: str, exporter: int, gateway: "Gateway") -> Path:
+    """A prometheus.yml with a shipped file in it, changed only where a person changes it, and in its pace."""
+    key = folder / "openmanager.key"
+    key.write_text(gateway.token)
+    rules = folder / "openmanager-rules.yml"
+    rules.write_text((SHIPPED / "rules.yml").read_text().replace("interval: 15s", f"interval: {SCRAPE}"))
+    document = yaml.safe_load((SHIPPED / shipped).read_text())
+    (writer,) = document["remote_write"]
+    writer["url"] = writer["url"].replace("https://om.example.com", gateway.url)
+    writer["authorization"]["credentials_file"] = str(key)
+    labels = {"role": "database", "environment": "on-premise"}
+    document |= {
+        "global": {"scrape_interval": SCRAPE},
+        "scrape_configs": [
+            {"job_name": "node", "static_configs": [{"targets": [f"127.0.0.1:{exporter}"], "labels": labels}]}
+        ],
+    }
+    written = folder / "prometheus.yml"
+    written.write_text(yaml.safe_dump(document))
+    return written
 
 
 class Gateway(Protocol):
@@ -61,15 +83,17 @@ def running(log: Path, *command: str) -> Iterator[subprocess.Popen[bytes]]:
             process.wait()
 
 
-@pytest.fixture
-def scraped(live_gateway: Gateway, tmp_path: Path) -> Iterator[str]:
+@contextlib.contextmanager
+def scraped(live_gateway: Gateway, tmp_path: Path, shipped: str) -> Iterator[str]:
     """The id of a server that Prometheus scrapes and writes to us."""
     exporter, port = free_port(), free_port()
-    config = tmp_path / "prometheus.yml"
-    config.write_text(CONFIG.format(exporter=exporter, url=live_gateway.url, token=live_gateway.token))
+    config = configuration(tmp_path, shipped, exporter, live_gateway)
     with (
         running(
-            tmp_path / "exporter.log", str(PROGRAMS["exporter"]), f"--web.listen-address=127.0.0.1:{exporter}"
+            tmp_path / "exporter.log",
+            str(PROGRAMS["exporter"]),
+            f"--web.listen-address=127.0.0.1:{exporter}",
+            "--collector.processes",
         ) as first,
         running(
             tmp_path / "prometheus.log",
@@ -87,11 +111,15 @@ def scraped(live_gateway: Gateway, tmp_path: Path) -> Iterator[str]:
         assert "Failed to send batch" not in logs
 
 
+def ask(gateway: Gateway, path: str) -> dict[str, Any]:
+    headers = {"Authorization": f"Bearer {gateway.token}"}
+    with urllib.request.urlopen(urllib.request.Request(gateway.url + path, headers=headers), timeout=10) as reply:
+        answer: dict[str, Any] = json.load(reply)
+    return answer
+
+
 def server(gateway: Gateway, name: str) -> dict[str, Any] | None:
-    request = urllib.request.Request(f"{gateway.url}/api/servers", headers={"Authorization": f"Bearer {gateway.token}"})
-    with urllib.request.urlopen(request, timeout=10) as reply:
-        servers: list[dict[str, Any]] = json.load(reply)["servers"]
-    return next((s for s in servers if s["id"] == name), None)
+    return next((s for s in ask(gateway, "/api/servers")["servers"] if s["id"] == name), None)
 
 
 def differences(found: dict[str, float]) -> dict[str, str]:
@@ -110,6 +138,7 @@ def differences(found: dict[str, float]) -> dict[str, str]:
         "swap_utilization": (psutil.swap_memory().percent, 2.0),
         "cpu_utilization": (50.0, 50.0),
         "disk_busy": (50.0, 50.0),
+        "processes": (len(psutil.pids()), 40.0),
     }
     wrong = {
         key: f"{found.get(key)} is not {value:.2f} ± {tolerance:.2f}"
@@ -119,22 +148,50 @@ def differences(found: dict[str, float]) -> dict[str, str]:
     # The fullest filesystem may be another one, which is then fuller than the root:
     if not root - 1 <= found.get("filesystem_utilization", float("nan")) <= 100:
         wrong["filesystem_utilization"] = f"{found.get('filesystem_utilization')} is below {root} of /"
-    for key in ("disk_reads", "disk_write_bytes", "network_receive_bytes", "network_errors", "tcp_established"):
-        if not found.get(key, -1.0) >= 0:
+    for key in METRIC_KEYS:
+        if key != "response_time" and not found.get(key, -1.0) >= 0:
             wrong[key] = "is missing"
     return wrong
 
 
-def test_an_unmodified_prometheus_shows_this_machine_as_it_is(live_gateway: Gateway, scraped: str) -> None:
-    deadline = time.monotonic() + DEADLINE_S
-    seen: dict[str, Any] | None = None
-    wrong: dict[str, str] = {"server": "has not appeared"}
-    while wrong and time.monotonic() < deadline:
-        seen = server(live_gateway, scraped)
-        if seen:
-            wrong = differences(seen["metrics"])
-        time.sleep(0.5)
-    assert wrong == {}
-    assert seen is not None
-    assert (seen["role"], seen["environment"], seen["hostname"]) == ("database", "on-premise", os.uname().nodename)
-    assert abs(time.time() - seen["seen"]) < 30
+@pytest.mark.parametrize("shipped", ["remote-write.yml", "remote-write-catalogue.yml"])
+def test_prometheus_shows_this_machine_as_it_is(live_gateway: Gateway, tmp_path: Path, shipped: str) -> None:
+    with scraped(live_gateway, tmp_path, shipped) as name:
+        deadline = time.monotonic() + DEADLINE_S
+        seen: dict[str, Any] | None = None
+        wrong: dict[str, str] = {"server": "has not appeared"}
+        while wrong and time.monotonic() < deadline:
+            seen = server(live_gateway, name)
+            if seen:
+                wrong = differences(seen["metrics"])
+            time.sleep(0.5)
+        assert wrong == {}
+        assert seen is not None
+        assert (seen["role"], seen["environment"], seen["hostname"]) == ("database", "on-premise", os.uname().nodename)
+        assert abs(time.time() - seen["seen"]) < 30
+        series = set(ask(live_gateway, f"/api/servers/{name}/samples")["series"])
+        finished = set(METRIC_KEYS) - {"response_time"}
+        assert (series == finished) == (shipped == "remote-write-catalogue.yml"), series ^ finished
+
+
+def test_promtool_takes_what_is_shipped(tmp_path: Path) -> None:
+    class Nowhere:
+        url, token = "http://127.0.0.1:1", "key"
+
+    for shipped in ("remote-write.yml", "remote-write-catalogue.yml"):
+        config = configuration(tmp_path, shipped, 9100, Nowhere())
+        done = subprocess.run(["promtool", "check", "config", str(config)], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    done = subprocess.run(["promtool", "check", "rules", str(SHIPPED / "rules.yml")], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_rules_make_the_whole_catalogue_and_pass_over_what_it_passes_over() -> None:
+    text = (SHIPPED / "rules.yml").read_text()
+    (group,) = yaml.safe_load(text)["groups"]
+    made = {rule["record"].removeprefix("openmanager_") for rule in group["rules"]}
+    assert made == set(METRIC_KEYS) - {"response_time"}
+    lists = set(re.findall(r'device!~"\((.*?)\)[.][*]"', text))
+    assert lists == {"|".join(names) for names in IGNORED_DEVICES.values()}
+    (filesystems,) = re.findall(r'fstype!~"(.*?)"', text)
+    assert filesystems.replace("[.]", ".").split("|") == sorted(IGNORED_FILESYSTEMS)
