@@ -1,51 +1,33 @@
-"""The codec gives back what it was given, or says that it cannot."""
+"""A frame gives back what it was given, or says that it cannot."""
 
 import base64
+import random
+import zlib
+from contextlib import suppress
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from openmanager.catalog import PARTS
-from openmanager.errors import DamagedFrame
-from openmanager.telemetry import blocks, frames, varint
+from openmanager.errors import DamagedFrame, InvalidInput
+from openmanager.telemetry import frames
 from openmanager.telemetry.samples import Samples, from_points, merge
 
-START_MS = 1_764_000_000_000
-SERIES = (*PARTS, "cpu_idle_total/0", "disk_reads_total/sda", "filesystem_size_bytes//var/lib")
+from tests.recorded import minutes
+from tests.unit.tables import START_MS, same, tables
 
 
-@st.composite
-def tables(draw: st.DrawFn) -> Samples:
-    """Any samples a push can carry, already at the catalogue's precision."""
-    series = tuple(draw(st.lists(st.sampled_from(SERIES), min_size=1, max_size=6, unique=True)))
-    offsets = draw(st.lists(st.integers(0, 3_600_000), min_size=1, max_size=20, unique=True))
-    times = np.array(sorted(offsets), np.int64) + START_MS
-    cells = st.one_of(st.none(), st.integers(-(10**9), 10**15))
-    rows = draw(st.lists(st.tuples(*[cells] * len(series)), min_size=len(times), max_size=len(times)))
-    numbers = np.array([[np.nan if c is None else float(c) for c in row] for row in rows])
-    return Samples(series, times, numbers / frames.scales(series), np.zeros(len(times), np.bool_))
+def on_time(samples: Samples) -> Samples:
+    """The same with no row late: a frame is late as a whole, which stands in its field name."""
+    return Samples(samples.series, samples.times, samples.values, np.zeros(len(samples), np.bool_))
 
 
-def same(a: Samples, b: Samples) -> bool:
-    """Equal where either has samples, whatever the order of series."""
-    both = sorted(set(a.series) | set(b.series))
-
-    def full(s: Samples) -> np.ndarray:
-        return np.column_stack(
-            [s.values[:, s.series.index(n)] if n in s.series else np.full(len(s), np.nan) for n in both]
-        )
-
-    return bool(
-        np.array_equal(a.times, b.times)
-        and np.array_equal(full(a), full(b), equal_nan=True)
-        and np.array_equal(a.late, b.late)
-    )
+def octets_of(text: str) -> bytearray:
+    return bytearray(base64.b64decode(text))
 
 
-@given(st.lists(st.integers(-(2**63), 2**63 - 1)))
-def test_varints_round_trip(numbers: list[int]) -> None:
-    assert varint.decode(varint.encode(np.array(numbers, np.int64))).tolist() == numbers
+def text_of(octets: bytes) -> str:
+    return base64.b64encode(octets).decode()
 
 
 @given(tables(), st.data())
@@ -56,14 +38,26 @@ def test_a_frame_decodes_to_what_was_encoded_against_any_baseline(samples: Sampl
     text, digest = frames.encode_frame(samples, baseline)
     assert read.id == baseline.id == frames.baseline_id(text)
     assert read.attributes == {"role": "web"}
-    assert same(frames.decode_frame(text, read, digest), samples)
+    assert same(frames.decode_frame(text, read, digest), on_time(samples))
 
 
-@given(tables())
-def test_a_block_decodes_to_what_was_encoded_late_marks_included(samples: Samples) -> None:
-    late = np.arange(len(samples)) % 3 == 0
-    marked = Samples(samples.series, samples.times, samples.values, late)
-    assert same(blocks.decode_block(blocks.encode_block(marked)), marked)
+@given(tables(), st.data())
+def test_both_forms_hold_the_same_samples_under_the_same_digest(samples: Samples, data: st.DataObject) -> None:
+    baseline = frames.make_baseline(START_MS, merge([data.draw(tables()), samples]), {}, "token")
+    digests = set()
+    for encode in (frames._encode_short, frames._encode_long):
+        flags, body, digest = encode(samples, baseline)
+        digests.add(digest)
+        text = text_of(bytes((frames.VERSION << 4 | flags,)) + bytes.fromhex(baseline.id) + body)
+        assert same(frames.decode_frame(text, baseline, digest.hex()), on_time(samples))
+    assert len(digests) == 1
+
+
+def test_a_late_frame_says_so_in_every_row() -> None:
+    samples = from_points([("load_1m", START_MS + i, 1.0) for i in range(3)])
+    baseline = frames.make_baseline(START_MS, samples, {}, "token")
+    text, digest = frames.encode_frame(samples, baseline)
+    assert frames.decode_frame(text, baseline, digest, True).late.all()
 
 
 @given(tables())
@@ -73,34 +67,88 @@ def test_the_digest_depends_on_the_samples_alone(samples: Samples) -> None:
     wider = merge([samples, from_points([("load_15m", START_MS, 1.0)])])
     two = frames.make_baseline(START_MS - 1000, wider, {"role": "api"}, "two")
     assert frames.encode_frame(samples, one)[1] == frames.encode_frame(reversed_, two)[1]
+    assert one.id != two.id
+
+
+@given(tables())
+def test_a_baseline_of_another_writer_has_another_identifier(samples: Samples) -> None:
+    one, two = (frames.make_baseline(START_MS, samples, {}, token) for token in ("one", "two"))
+    assert one.id != two.id
+    assert np.array_equal(one.values, two.values)
 
 
 @settings(max_examples=300)
 @given(tables(), st.data())
-def test_a_damaged_frame_or_block_is_an_error_and_never_a_wrong_number(samples: Samples, data: st.DataObject) -> None:
+def test_a_damaged_frame_is_an_error_and_never_a_wrong_number(samples: Samples, data: st.DataObject) -> None:
     baseline = frames.make_baseline(START_MS, samples, {}, "token")
     text, digest = frames.encode_frame(samples, baseline)
-    octets = bytearray(base64.b64decode(text))
-    at = data.draw(st.integers(0, len(octets) - 1))
-    octets[at] ^= data.draw(st.integers(1, 255))
+    octets = octets_of(text)
+    octets[data.draw(st.integers(0, len(octets) - 1))] ^= data.draw(st.integers(1, 255))
     try:
         # Which baseline to take is decided by the identifier; here the reader has only the right one.
-        read = frames.decode_frame(base64.b64encode(octets).decode(), baseline, digest)
+        read = frames.decode_frame(text_of(octets), baseline, digest)
     except DamagedFrame:
-        pass
-    else:
-        assert same(read, samples)
-    block = blocks.encode_block(samples)
-    cut = data.draw(st.integers(0, len(block) - 1))
-    with pytest.raises(DamagedFrame):
-        blocks.decode_block(block[:cut])
+        return
+    assert same(read, on_time(samples))
 
 
-@pytest.mark.parametrize("text", ["", "A", "AAAA", "!!!!", "IAAAAAA="])
-def test_what_is_not_a_frame_says_so(text: str) -> None:
+@settings(max_examples=200)
+@given(tables(), st.binary(max_size=120), st.integers(0, 15))
+def test_random_octets_are_damaged_frames(samples: Samples, body: bytes, flags: int) -> None:
+    baseline = frames.make_baseline(START_MS, samples, {}, "token")
+    octets = bytes((frames.VERSION << 4 | flags,)) + bytes.fromhex(baseline.id) + body
+    with pytest.raises(DamagedFrame, match="frame: "):
+        frames.decode_frame(text_of(octets), baseline, "000000000000")
+
+
+def test_a_run_of_mutations_and_cuts_gives_damaged_frames_only() -> None:
+    chance = random.Random(3)
+    pushes = [p.samples for p in minutes("host", START_MS, 64)]
+    baseline = frames.make_baseline(START_MS, pushes[0], {"role": "web"}, "token")
+    whole = [(p, *frames.encode_frame(p, baseline)) for p in (*pushes[:20], merge(pushes))]
+    for _ in range(2000):
+        samples, text, digest = chance.choice(whole)
+        octets = octets_of(text)
+        for _ in range(chance.randint(1, 3)):
+            octets[chance.randrange(len(octets))] = chance.randrange(256)
+        del octets[chance.choice((len(octets), chance.randrange(len(octets)))) :]
+        with suppress(DamagedFrame):
+            assert same(frames.decode_frame(text_of(octets), baseline, digest), samples)
+    good = octets_of(baseline.text)
+    for _ in range(2000):
+        octets = bytearray(good)
+        for _ in range(chance.randint(1, 3)):
+            octets[chance.randrange(len(octets))] = chance.randrange(256)
+        del octets[chance.choice((len(octets), chance.randrange(len(octets)))) :]
+        with suppress(DamagedFrame):
+            frames.read_baseline(text_of(octets))
+
+
+@pytest.mark.parametrize("text", ["", "A", "AAAA", "!!!!", "IAAAAAA=", "ÄÖÜ"])
+def test_what_is_not_a_frame_or_baseline_says_so(text: str) -> None:
     baseline = frames.make_baseline(START_MS, from_points([("load_1m", START_MS, 1.0)]), {}, "token")
     with pytest.raises(DamagedFrame, match="frame: "):
         frames.decode_frame(text, baseline, "00")
+    with pytest.raises(DamagedFrame, match="frame: "):
+        frames.baseline_id(text)
+    with pytest.raises(DamagedFrame, match="baseline: "):
+        frames.read_baseline(text)
+
+
+def test_neither_frame_nor_baseline_unpacks_further_than_its_bound() -> None:
+    baseline = frames.make_baseline(START_MS, from_points([("load_1m", START_MS, 1.0)]), {}, "token")
+    packer = zlib.compressobj(9, wbits=-15)
+    bomb = b"".join(packer.compress(bytes(2**20)) for _ in range(80)) + packer.flush()
+    head = bytes((frames.VERSION << 4 | 6,)) + bytes.fromhex(baseline.id)
+    with pytest.raises(DamagedFrame, match="unpacks to more"):
+        frames.decode_frame(text_of(head + bomb), baseline, "00")
+    with pytest.raises(DamagedFrame, match="unpacks to more"):
+        frames.read_baseline(text_of(b"\x02" + bomb))
+    # A billion rows announced in a few octets, in either form.
+    with pytest.raises(DamagedFrame, match="rows"):
+        frames.decode_frame(text_of(b"\x13" + head[1:] + b"\xff\xff\xff\xff\x03"), baseline, "00")
+    with pytest.raises(DamagedFrame, match="rows"):
+        frames.decode_frame(text_of(b"\x11" + head[1:] + b"\0\0\0\0" + b"\xff" * 5), baseline, "00")
 
 
 def test_values_are_kept_at_the_precision_of_the_catalogue() -> None:
@@ -109,3 +157,26 @@ def test_values_are_kept_at_the_precision_of_the_catalogue() -> None:
     text, digest = frames.encode_frame(samples, baseline)
     read = frames.decode_frame(text, baseline, digest)
     assert dict(zip(read.series, read.values[0], strict=True)) == {"cpu_utilization": 12.3, "load_1m": 1.24}
+
+
+@pytest.mark.parametrize("value", [1e18, -1e18, float("inf"), 1e308])
+@pytest.mark.parametrize("rows", [1, 600])
+def test_a_value_beyond_the_integers_is_refused_by_name_and_not_wrapped(value: float, rows: int) -> None:
+    good = from_points([("load_1m", START_MS + i, 1.0) for i in range(rows)])
+    bad = Samples(good.series, good.times, np.full((rows, 1), value), good.late)
+    baseline = frames.make_baseline(START_MS, good, {}, "token")
+    with pytest.raises(InvalidInput, match=r"load_1m: .* too large"):
+        frames.encode_frame(bad, baseline)
+    with pytest.raises(InvalidInput, match=r"load_1m: .* too large"):
+        frames.make_baseline(START_MS, bad, {}, "token")
+
+
+def test_a_minute_of_the_recorded_host_stays_within_its_octets() -> None:
+    pushes = [p.samples for p in minutes("host", START_MS, 200)]
+    size = count = 0
+    for first in range(0, len(pushes), 10):
+        baseline = frames.make_baseline(START_MS, pushes[first], {}, "token")
+        for push in pushes[first : first + 10]:
+            size += len(octets_of(frames.encode_frame(push, baseline)[0]))
+            count += push.count
+    assert size / count <= 1.6

@@ -37,7 +37,7 @@ from numpy.typing import NDArray
 
 from openmanager.errors import DamagedFrame
 from openmanager.telemetry import names, varint
-from openmanager.telemetry.frames import quantize
+from openmanager.telemetry.baselines import quantize
 from openmanager.telemetry.samples import Samples
 
 VERSION = 1

@@ -1,242 +1,94 @@
-"""The frame codec: samples as differences from a baseline, in text, and blocks for the archive.
+"""The frame codec: what one push said about one server, as differences from a baseline, in text.
 
-A *baseline* is made once for a server and segment and never changed: its identifier is a digest of its content.
-It holds the series names in order, one reference integer a series, the segment's start and the server's attributes,
-and its writer's random token, so that deleting one writer's baseline never takes away another's.
-Text form: base64 of zlib of JSON.
+Text form: base64 of
 
-A *frame* is what one push said about one server. Text form: base64 of
+    octet 0      format version (1) in the upper four bits; flags: 1 = every cell is present, 2 = the long form,
+                 4 = differences are in units (short form) or the body is deflated (long form)
+    octets 1-4   the baseline's identifier (telemetry.baselines)
+    body         short form: telemetry.bits. Long form, a run of varints (telemetry.varint), signed but for the first:
+                   number of rows n
+                   n time codes: the first row's milliseconds since the baseline's first row, then the distance to the
+                   second row, then the differences of successive distances
+                   unless flag 1: ceil(n*k/8) presence octets, row by row, k series in the baseline's order
+                   for each series its present values: the first as difference from the baseline's integer, the others
+                   from the value before
 
-    byte 0      format version (1) in the upper four bits; flags: 1 = every cell is present, 2 = the body is deflated
-    bytes 1-4   the baseline's identifier
-    body        a run of varints (telemetry.varint):
-                  number of rows n
-                  n time codes: the first row's milliseconds since the segment's start, then the differences of
-                  successive distances (so an even cadence costs one byte a row)
-                  unless flag 1: ceil(n*k/8) presence octets, row by row, k series in the baseline's order
-                  for each series its present values: the first as difference from the baseline's integer, the others
-                  from the value before
-
-Numbers are integers at the catalogue's precision (`Part.decimals`), so decoding gives back exactly what encoding
-rounded to.
+Either form holds any frame; the writer takes the short one for what a push usually brings. A frame needs nothing but
+its baseline. Numbers are integers at the baseline's decimals, so decoding gives back what encoding rounded to.
 
 The content digest covers names, times and integers, not the baseline: the same samples have the same digest
-whichever function encoded them, which makes a repeated push land on itself, and it proves the decoding. A frame's
-digest stands in its field name (stores.segments), a block's in the block (telemetry.blocks).
+whichever function encoded them, which makes a repeated push land on itself, and it proves the decoding. It stands in
+the frame's field name (stores.segments): blake2s, 6 octets, of the names with a present value, in rising order, zero
+octets between them; the times and, row by row, their integers (0 where absent), each as 8 octets, little-endian; and
+the presence, a bit a cell, packed as above.
 """
 
 import binascii
-import json
 import zlib
-from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import lru_cache
+from array import array
+from collections.abc import Sequence
 from hashlib import blake2s
 
 import numpy as np
 from numpy.typing import NDArray
 
-from openmanager.catalog import part_of
-from openmanager.errors import DamagedFrame, InvalidInput
-from openmanager.telemetry import varint
+from openmanager.errors import DamagedFrame
+from openmanager.telemetry import bits, varint
+from openmanager.telemetry.baselines import (
+    ID_BYTES,
+    LIMIT,
+    Baseline,
+    Integers,
+    Presence,
+    inflate,
+    make_baseline,
+    quantize,
+    read_baseline,
+    scales,
+    too_large,
+)
 from openmanager.telemetry.samples import Samples
 
+__all__ = [
+    "VERSION",
+    "Baseline",
+    "baseline_id",
+    "decode_frame",
+    "encode_frame",
+    "make_baseline",
+    "read_baseline",
+    "scales",
+]
+
 VERSION = 1
-_COMPLETE, _DEFLATED = 1, 2
-_ID_BYTES, DIGEST_BYTES = 4, 6
-_HEADER = 1 + _ID_BYTES
-_MAX_ROWS = 1_000_000
-# Integers are below this in magnitude.
-LIMIT = 2.0**62
-
-Integers = NDArray[np.int64]
-Presence = NDArray[np.bool_]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Baseline:
-    """Names, reference integers (k,), segment start (ms) and attributes; `id` is their digest in hex."""
-
-    id: str
-    start_ms: int
-    series: tuple[str, ...]
-    values: Integers
-    attributes: Mapping[str, str]
-    text: str
-
-
-@lru_cache(maxsize=4096)
-def scales(series: tuple[str, ...]) -> NDArray[np.float64]:
-    """10**decimals of each series (k,)."""
-    return np.array([10.0 ** part_of(name).decimals for name in series])
-
-
-def quantize(samples: Samples) -> tuple[Integers, Presence]:
-    """Values as integers at the catalogue's precision (n, k), 0 where absent, and which are present (n, k).
-
-    Raises InvalidInput for a value whose integer is not below 2**62 in magnitude (differences must fit into 64 bits).
-    """
-    present = ~np.isnan(samples.values)
-    with np.errstate(over="ignore"):
-        scaled = np.rint(np.where(present, samples.values, 0.0) * scales(samples.series))
-    beyond = np.abs(scaled) >= LIMIT
-    if beyond.any():
-        row, column = np.argwhere(beyond)[0]
-        raise InvalidInput(samples.series[column], f"{samples.values[row, column]!r} is too large to be kept")
-    return scaled.astype(np.int64), present
-
-
-def make_baseline(start_ms: int, samples: Samples, attributes: Mapping[str, str], token: str) -> Baseline:
-    """A baseline for the series of `samples`: each one's first present value. `token` makes its identifier its own."""
-    order = sorted(range(len(samples.series)), key=samples.series.__getitem__)
-    numbers, present = quantize(samples)
-    first = present.argmax(axis=0)
-    values = numbers[first, np.arange(len(samples.series))][order]
-    series = tuple(samples.series[i] for i in order)
-    body = json.dumps(
-        {
-            "start": start_ms,
-            "series": series,
-            "values": values.tolist(),
-            "attributes": dict(attributes),
-            "token": token,
-        },
-        separators=(",", ":"),
-        sort_keys=True,
-    ).encode()
-    text = binascii.b2a_base64(zlib.compress(body, 6), newline=False).decode()
-    return Baseline(blake2s(body, digest_size=_ID_BYTES).hexdigest(), start_ms, series, values, attributes, text)
-
-
-def read_baseline(text: str) -> Baseline:
-    """The baseline in its text form. Raises DamagedFrame when it does not read."""
-    try:
-        body = zlib.decompress(binascii.a2b_base64(text))
-        data = json.loads(body)
-        series = tuple(data["series"])
-        values = np.array(data["values"], np.int64)
-        if len(series) != len(values):
-            raise ValueError(f"{len(series)} names but {len(values)} values")
-        identity = blake2s(body, digest_size=_ID_BYTES).hexdigest()
-        return Baseline(identity, int(data["start"]), series, values, data["attributes"], text)
-    except (ValueError, KeyError, TypeError, zlib.error) as error:
-        raise DamagedFrame(f"baseline: {error}") from error
-
-
-def content_digest(series: tuple[str, ...], times: Integers, numbers: Integers, present: Presence) -> bytes:
-    """Digest of the content, whatever other series the table has room for."""
-    used = present.any(axis=0)
-    names = "\0".join(name for name, u in zip(series, used, strict=True) if u)
-    state = blake2s(names.encode(), digest_size=DIGEST_BYTES)
-    state.update(times.tobytes())
-    state.update(np.where(present, numbers, 0)[:, used].tobytes())
-    state.update(np.packbits(present[:, used]).tobytes())
-    return state.digest()
-
-
-def _time_codes(times: Integers, start_ms: int) -> Integers:
-    distances = np.diff(times, prepend=start_ms)
-    return np.concatenate((distances[:2], np.diff(distances[1:])))
-
-
-def _times(codes: Integers, start_ms: int) -> Integers:
-    distances = np.concatenate((codes[:1], np.cumsum(codes[1:])))
-    times: Integers = start_ms + np.cumsum(distances)
-    return times
-
-
-def pack(times: Integers, numbers: Integers, present: Presence, start_ms: int, origin: Integers) -> bytes:
-    """Rows, times, presence (unless complete) and value differences, as in the module's description."""
-    head = varint.encode(np.concatenate(([len(times)], _time_codes(times, start_ms))))
-    complete = bool(present.all())
-    mask = b"" if complete else np.packbits(present).tobytes()
-    by_series, present_t = numbers.T, present.T
-    flat = by_series[present_t]
-    counts = present_t.sum(axis=1)
-    first = np.concatenate(([0], np.cumsum(counts)[:-1]))[counts > 0]
-    deltas = np.diff(flat, prepend=0)
-    deltas[first] = flat[first] - origin[counts > 0]
-    return head + mask + varint.encode(deltas)
-
-
-def _split_varints(data: bytes, count: int) -> int:
-    """Length in octets of the first `count` varints of `data`."""
-    ends = np.flatnonzero(np.frombuffer(data, np.uint8) < 0x80)
-    if len(ends) < count:
-        raise ValueError("it is cut off")
-    return int(ends[count - 1]) + 1 if count else 0
-
-
-def unpack(data: bytes, complete: bool, start_ms: int, origin: Integers) -> tuple[Integers, Integers, Presence]:
-    """Times (n,), integers (n, k) and presence (n, k) of a packed run. Raises ValueError on any inconsistency."""
-    at = _split_varints(data, 1)
-    rows = int(varint.decode(data[:at])[0])
-    if not 0 < rows <= _MAX_ROWS:
-        raise ValueError(f"{rows} rows")
-    end = at + _split_varints(data[at:], rows)
-    times = _times(varint.decode(data[at:end]), start_ms)
-    if (np.diff(times) <= 0).any():
-        raise ValueError("its times do not increase")
-    k = len(origin)
-    if complete:
-        present = np.ones((rows, k), np.bool_)
-    else:
-        size = (rows * k + 7) // 8
-        bits = np.frombuffer(data[end : end + size], np.uint8)
-        if len(bits) < size:
-            raise ValueError("it is cut off")
-        present = np.unpackbits(bits, count=rows * k).reshape(rows, k).astype(np.bool_)
-        end += size
-    flat = varint.decode(data[end:])
-    counts = present.sum(axis=0)
-    if len(flat) != counts.sum():
-        raise ValueError(f"{len(flat)} values where {counts.sum()} were announced")
-    totals = np.cumsum(flat)
-    used = counts > 0
-    first = np.concatenate(([0], np.cumsum(counts)[:-1]))[used]
-    # A running sum over everything, less what stood before each series, plus where that series starts.
-    before = np.concatenate(([0], totals))[first]
-    values = totals + np.repeat(origin[used] - before, counts[used])
-    numbers = np.zeros((k, rows), np.int64)
-    numbers[present.T] = values
-    return times, numbers.T, present
-
-
-def to_values(series: tuple[str, ...], numbers: Integers, present: Presence) -> NDArray[np.float64]:
-    values = numbers / scales(series)
-    values[~present] = np.nan
-    return values
+DIGEST_BYTES = 6
+Values = NDArray[np.float64]
+_COMPLETE, _LONG, _DENSE = 1, 2, 4
+_HEADER = 1 + ID_BYTES
+_MAX_ROWS, _MAX_CELLS, _MAX_BODY = 1_000_000, 8_000_000, 64 * 2**20
+# Above this many cells arrays are faster than plain integers, and deflating pays.
+_SHORT_CELLS = 512
+_MOST_SHORT_CELLS = 65_536
 
 
 def encode_frame(samples: Samples, baseline: Baseline) -> tuple[str, str]:
-    """(frame text, content digest in hex). The baseline must know every series of `samples`."""
-    column = {name: i for i, name in enumerate(baseline.series)}
-    into = [column[name] for name in samples.series]
-    shape = (len(samples), len(baseline.series))
-    numbers, present = np.zeros(shape, np.int64), np.zeros(shape, np.bool_)
-    numbers[:, into], present[:, into] = quantize(samples)
-    body = pack(samples.times, numbers, present, baseline.start_ms, baseline.values)
-    flags = _COMPLETE if present.all() else 0
-    deflated = zlib.compress(body, 9, -15)
-    if len(deflated) < len(body):
-        body, flags = deflated, flags | _DEFLATED
-    digest = content_digest(baseline.series, samples.times, numbers, present)
+    """(frame text, content digest in hex). The baseline must know every series of `samples`.
+
+    Raises InvalidInput for a value that integers cannot hold (`baselines.quantize`).
+    """
+    if len(samples) * len(baseline.series) <= _SHORT_CELLS:
+        flags, body, digest = _encode_short(samples, baseline)
+    else:
+        flags, body, digest = _encode_long(samples, baseline)
     octets = bytes((VERSION << 4 | flags,)) + bytes.fromhex(baseline.id) + body
     return binascii.b2a_base64(octets, newline=False).decode(), digest.hex()
-
-
-def _open(octets: bytes) -> int:
-    """The flags of a frame's first octet. Raises ValueError for another version."""
-    if len(octets) < _HEADER or octets[0] >> 4 != VERSION:
-        raise ValueError(f"version {octets[0] >> 4 if octets else 'none'} is not {VERSION}")
-    return octets[0] & 0x0F
 
 
 def baseline_id(text: str) -> str:
     """Identifier of the baseline that a frame was written against. Raises DamagedFrame."""
     try:
         octets = binascii.a2b_base64(text[:8])
-        _open(octets)
+        _flags(octets)
     except ValueError as error:
         raise DamagedFrame(f"frame: {error}") from error
     return octets[1:_HEADER].hex()
@@ -246,14 +98,149 @@ def decode_frame(text: str, baseline: Baseline, digest: str, late: bool = False)
     """The samples of a frame; rows carry `late`. Raises DamagedFrame unless they have the content digest (hex)."""
     try:
         octets = binascii.a2b_base64(text)
-        flags = _open(octets)
-        body = octets[_HEADER:]
-        if flags & _DEFLATED:
-            body = zlib.decompress(body, -15)
-        times, numbers, present = unpack(body, bool(flags & _COMPLETE), baseline.start_ms, baseline.values)
-        if content_digest(baseline.series, times, numbers, present).hex() != digest:
+        flags = _flags(octets)
+        decode = _decode_long if flags & _LONG else _decode_short
+        times, values, found = decode(octets[_HEADER:], flags, baseline)
+        if found.hex() != digest:
             raise ValueError("its content does not match its digest")
-    except (ValueError, zlib.error) as error:
+    except (ValueError, OverflowError, zlib.error) as error:
         raise DamagedFrame(f"frame: {error}") from error
-    values = to_values(baseline.series, numbers, present)
     return Samples(baseline.series, times, values, np.full(len(times), late))
+
+
+def _flags(octets: bytes) -> int:
+    """The flags of a frame's first octet. Raises ValueError for another version."""
+    if len(octets) < _HEADER or octets[0] >> 4 != VERSION:
+        raise ValueError(f"version {octets[0] >> 4 if octets else 'none'} is not {VERSION}")
+    return octets[0] & 0x0F
+
+
+def _encode_short(samples: Samples, baseline: Baseline) -> tuple[int, bytes, bytes]:
+    k = len(baseline.series)
+    places = [baseline.columns[name] for name in samples.series]
+    factors = [baseline.scales[i] for i in places]
+    complete = True
+    rows: list[bits.Row] = []
+    for values in samples.values.tolist():
+        row: bits.Row = [None] * k
+        for i, value, factor in zip(places, values, factors, strict=True):
+            if value == value:  # not NaN
+                scaled = value * factor
+                if not -LIMIT < scaled < LIMIT:
+                    raise too_large(baseline.series[i], value)
+                row[i] = round(scaled)
+        complete = complete and None not in row
+        rows.append(row)
+    times = samples.times.tolist()
+    dense = bits.whole_units(rows, baseline)
+    body = bits.pack(times, rows, baseline, complete, dense)
+    return (_COMPLETE * complete) | (_DENSE * dense), body, _digest_rows(baseline.series, times, rows, complete)
+
+
+def _decode_short(octets: bytes, flags: int, baseline: Baseline) -> tuple[Integers, Values, bytes]:
+    complete = bool(flags & _COMPLETE)
+    times, rows = bits.unpack(octets, baseline, complete, bool(flags & _DENSE), _MOST_SHORT_CELLS)
+    digest = _digest_rows(baseline.series, times, rows, complete)
+    nan = float("nan")
+    values = [[nan if x is None else x / scale for x, scale in zip(row, baseline.scales, strict=True)] for row in rows]
+    table = np.array(values, np.float64).reshape(len(rows), len(baseline.series))
+    return np.array(times, np.int64), table, digest
+
+
+def _digest_rows(series: tuple[str, ...], times: Sequence[int], rows: Sequence[bits.Row], complete: bool) -> bytes:
+    """`_digest`, of plain integers."""
+    if not complete:
+        used = [any(row[i] is not None for row in rows) for i in range(len(series))]
+        series = tuple(name for name, u in zip(series, used, strict=True) if u)
+        rows = [[x for x, u in zip(row, used, strict=True) if u] for row in rows]
+    cells = len(rows) * len(series)
+    mask = 0
+    numbers = array("q")
+    for row in rows:
+        if complete:
+            numbers.extend(row)  # type: ignore[arg-type]
+            continue
+        for x in row:
+            mask = mask << 1 | (x is not None)
+            numbers.append(x or 0)
+    if complete:
+        mask = (1 << cells) - 1
+    presence = (mask << -cells % 8).to_bytes((cells + 7) // 8, "big")
+    text = b"".join(("\0".join(series).encode(), array("q", times).tobytes(), numbers.tobytes(), presence))
+    return blake2s(text, digest_size=DIGEST_BYTES).digest()
+
+
+def _digest(series: tuple[str, ...], times: Integers, numbers: Integers, present: Presence) -> bytes:
+    """Digest of the content, whatever other series the table has room for."""
+    used = present.any(axis=0)
+    names = "\0".join(name for name, u in zip(series, used.tolist(), strict=True) if u)
+    state = blake2s(names.encode(), digest_size=DIGEST_BYTES)
+    state.update(times.tobytes())
+    state.update(np.where(present, numbers, 0)[:, used].tobytes())
+    state.update(np.packbits(present[:, used]).tobytes())
+    return state.digest()
+
+
+def _encode_long(samples: Samples, baseline: Baseline) -> tuple[int, bytes, bytes]:
+    into = [baseline.columns[name] for name in samples.series]
+    shape = (len(samples), len(baseline.series))
+    numbers, present = np.zeros(shape, np.int64), np.zeros(shape, np.bool_)
+    numbers[:, into], present[:, into] = quantize(samples)
+    complete = bool(present.all())
+    body = _pack(samples.times, numbers, present, complete, baseline)
+    flags = _LONG | (_COMPLETE * complete)
+    deflated = zlib.compress(body, 9, -15)
+    if len(deflated) < len(body):
+        body, flags = deflated, flags | _DENSE
+    return flags, body, _digest(baseline.series, samples.times, numbers, present)
+
+
+def _decode_long(body: bytes, flags: int, baseline: Baseline) -> tuple[Integers, Values, bytes]:
+    if flags & _DENSE:
+        body = inflate(body, _MAX_BODY)
+    times, numbers, present = _unpack(body, bool(flags & _COMPLETE), baseline)
+    values = numbers / np.array(baseline.scales)
+    values[~present] = np.nan
+    return times, values, _digest(baseline.series, times, numbers, present)
+
+
+def _pack(times: Integers, numbers: Integers, present: Presence, complete: bool, baseline: Baseline) -> bytes:
+    """Rows, times, presence (unless complete) and value differences, as in the module's description."""
+    distances = np.diff(times, prepend=baseline.first_ms)
+    codes = np.concatenate((distances[:2], np.diff(distances[1:])))
+    mask = b"" if complete else np.packbits(present).tobytes()
+    present_t = present.T
+    flat = numbers.T[present_t]
+    counts = present_t.sum(axis=1)
+    first = np.concatenate(([0], np.cumsum(counts)[:-1]))[counts > 0]
+    deltas = np.diff(flat, prepend=0)
+    deltas[first] = flat[first] - baseline.values[counts > 0]
+    return varint.encode_unsigned([len(times)]) + varint.encode(codes) + mask + varint.encode(deltas)
+
+
+def _unpack(data: bytes, complete: bool, baseline: Baseline) -> tuple[Integers, Integers, Presence]:
+    """Times (n,), integers (n, k) and presence (n, k) of a packed run. Raises ValueError on any inconsistency."""
+    body = varint.Reader(data)
+    rows, k, origin = body.bounded("rows", _MAX_ROWS), len(baseline.series), baseline.values
+    if not rows or rows * k > _MAX_CELLS:
+        raise ValueError(f"{rows} rows of {k} series")
+    codes = body.signed(rows)
+    times = baseline.first_ms + np.cumsum(np.concatenate((codes[:1], np.cumsum(codes[1:]))))
+    if (times[1:] <= times[:-1]).any():
+        raise ValueError("its times do not increase")
+    present = np.ones((rows, k), np.bool_)
+    if not complete:
+        octets = np.frombuffer(body.take((rows * k + 7) // 8), np.uint8)
+        present = np.unpackbits(octets, count=rows * k).reshape(rows, k).astype(np.bool_)
+    counts = present.sum(axis=0)
+    flat = body.signed(int(counts.sum()))
+    if body.rest():
+        raise ValueError("more follows its end")
+    totals = np.cumsum(flat)
+    used = counts > 0
+    first = np.concatenate(([0], np.cumsum(counts)[:-1]))[used]
+    # A running sum over everything, less what stood before each series, plus where that series starts.
+    before = np.concatenate(([0], totals))[first]
+    numbers = np.zeros((k, rows), np.int64)
+    numbers[present.T] = totals + np.repeat(origin[used] - before, counts[used])
+    return times, numbers.T, present
