@@ -32,11 +32,14 @@ def get_metrics(
     id: str,
     from_: From = None,
     to: To = None,
-    step: Annotated[float | None, Query(description="seconds; a minute, or what keeps 500 points")] = None,
+    step: Annotated[float | None, Query(description="seconds; else a minute, or what keeps 500 points")] = None,
+    stat: Annotated[str, Query(description="mean, min, max, last or p95 of each step")] = "mean",
+    metrics: Annotated[str | None, Query(description="keys, comma-separated; else all that are known")] = None,
 ) -> dict[str, Any]:
-    """A server's metrics on an even grid: gauges as means, counters as rates, null where nothing is known."""
+    """A statistic of a server's metrics on an even grid, null where nothing is known; `resolution` says from what."""
     now_ms = int(time.time() * 1000)
-    return charts.metrics(id, charts.Range.of(*charts.span(from_, to, now_ms), step), now_ms)
+    span = charts.Range.of(*charts.span(from_, to, now_ms), step)
+    return charts.metrics(id, span, now_ms, stat, metrics.split(",") if metrics else None)
 
 
 @app.get("/api/servers/{id}/samples")

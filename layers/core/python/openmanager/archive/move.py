@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from openmanager.archive.days import close_due
 from openmanager.errors import DamagedFrame
 from openmanager.settings import settings
-from openmanager.stores import blocks, history, hot
+from openmanager.stores import blocks, history, hot, partitions
 from openmanager.stores.segments import (
     BACKLOG,
     SEGMENT_MS,
@@ -36,19 +37,22 @@ _UNJUDGED_MS = 24 * 3600 * 1000
 
 @dataclass(slots=True)
 class Report:
-    """What a run moved."""
+    """What a run moved, closed, made and dropped."""
 
     frames: int = 0
     rows: int = 0
     blocks: int = 0
     verdicts: int = 0
     damaged: int = 0
+    days: int = 0
+    partitions_made: int = 0
+    partitions_dropped: int = 0
     carried_over: bool = False
 
 
 def run(now_ms: int, out_of_time: Callable[[], bool] = lambda: False) -> Report:
     """Archive every shard as far as time allows. Raises StoreUnavailable with nothing lost."""
-    report = Report()
+    report = Report(partitions_made=partitions.make_ahead(now_ms))
     for shard in range(settings().shards):
         latest = hot.read_latest(shard)
         judged = {s: v["verdict"]["minute"] * 1000 for s, v in latest.items() if v["verdict"]}
@@ -58,6 +62,11 @@ def run(now_ms: int, out_of_time: Callable[[], bool] = lambda: False) -> Report:
         seen = {server: (entry["attributes"], entry["seen"], entry["seen"]) for server, entry in latest.items()}
         if seen:
             history.connect().store_servers(seen)
+    if not report.carried_over:
+        report.days, report.carried_over = close_due(now_ms, out_of_time)
+    # What has not been rolled up yet stays:
+    if not report.carried_over:
+        report.partitions_dropped = partitions.drop_expired(now_ms)
     return report
 
 

@@ -5,7 +5,6 @@ The mark is also the lock: two writers of one server and day take turns at its r
 
 import logging
 from base64 import b64encode
-from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from datetime import date
 from typing import Any
@@ -93,12 +92,11 @@ def mark(cursor: psycopg.Cursor[Any], days: Iterable[tuple[str, date]]) -> None:
     )
 
 
-def read_aside(cursor: psycopg.Cursor[Any], rows: Iterable[tuple[str, int, int, bytes]]) -> dict[str, list[Samples]]:
-    """Server -> samples of (server, segment start in s, span in s, body); a block that does not decode is set aside."""
-    found: dict[str, list[Samples]] = defaultdict(list)
+def read_aside(cursor: psycopg.Cursor[Any], rows: Iterable[tuple[str, int, int, bytes]]) -> list[Samples]:
+    """Samples of (server, segment start in s, span in s, body) each; a block that does not decode is set aside."""
+    found: list[Samples] = []
     for server, segment, span, body in rows:
-        key = "blocks" if span == SEGMENT_S else "blocks of a day"
-        found[server] += _read(cursor, key, (server, segment), body)
+        found += _read(cursor, "blocks" if span == SEGMENT_S else "blocks of a day", (server, segment), body)
     return found
 
 
