@@ -60,8 +60,9 @@ def block_table() -> None:
             sum(references.json_columns_gzip(p.names, p.times, p.values) for p in pieces),
             sum(references.zstd_rows(p.names, p.times, p.values) for p in pieces),
         )
+        theirs = "".join(f"{size / count:9.2f}" for size in sizes)
         say(
-            f"  {name:45}{ours:8.3f}{must:6.2f}{aim:6.2f}{sizes[0] / count:9.2f}{sizes[1] / count:9.2f}{sizes[2] / count:9.2f}"
+            f"  {name:45}{ours:8.3f}{must:6.2f}{aim:6.2f}{theirs}"
             f"   {count / (middle - began):,.0f}  {count / (end - middle):,.0f}"
             f"   {'met' if ours <= aim else 'within' if ours <= must else 'OVER'}"
         )
