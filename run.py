@@ -4,6 +4,8 @@
     up [--no-agent] [--replay [FILE...]] [--host ADDRESS]   start everything, until Ctrl-C
     test [PYTEST ARGUMENTS]                                 run the tests
     demo [FILE...]                                          replay recorded servers into what runs
+    export FOLDER [--help]                                  write history to CSV or Parquet
+    import FOLDER|FILE [--help]                             send such files through the ingest door
     install                                                 only make .venv and install into it
 
 The first call makes .venv in this folder and installs requirements.lock into it; later calls do so only when that file
@@ -27,7 +29,7 @@ NEW_ENOUGH = f"import sys; sys.exit(sys.version_info < {NEEDED!r})"
 
 HERE = Path(__file__).resolve().parent
 LOCK = HERE / "requirements.lock"
-COMMANDS = ("up", "test", "demo", "install")
+COMMANDS = ("up", "test", "demo", "export", "import", "install")
 
 
 def say(text):
@@ -154,6 +156,8 @@ def main(*arguments):
     if command == "test":
         os.chdir(str(HERE))
         venv.become("-m", "pytest", *arguments[1:])
+    if command in ("export", "import"):
+        venv.become("-m", "infra.transfer", *arguments)
     if command != "install":
         venv.become("-m", "infra.local", *arguments)
     return 0
