@@ -29,7 +29,7 @@ MAX_CELLS = 2_000_000
 # Values in one request, usable or not: a hundred times what senders put in one, and some 60 MB while it is read.
 MAX_SAMPLES = 200_000
 # Objects and lists in a JSON body. Decoded, an empty one takes thirty times its two characters.
-MAX_CONTAINERS = 500_000
+MAX_CONTAINERS = 300_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from functools import lru_cache
 from typing import Any
 
 from openmanager.catalog import PARTS, Kind
-from openmanager.errors import InvalidInput
+from openmanager.errors import InvalidInput, PayloadTooLarge
 from openmanager.sources.limits import (
     LABEL_NAME,
     MAX_ATTRIBUTE,
@@ -24,6 +24,7 @@ from openmanager.sources.limits import (
     MAX_INSTANCE_LENGTH,
     MAX_LABEL_VALUE,
     MAX_LABELS,
+    MAX_SAMPLES,
     SERVER_ID,
     SERVER_ID_RULE,
     Parsed,
@@ -36,6 +37,8 @@ from openmanager.sources.limits import (
 from openmanager.telemetry.samples import LABEL_PREFIX
 
 MAX_NAMED = 100
+MAX_SERVERS = 10_000
+_UNKNOWN = "unknown metric"
 
 _GAUGES = {key: key for key, part in PARTS.items() if part.kind == "gauge"}
 _COUNTERS = {
@@ -72,6 +75,8 @@ def parse(body: bytes, now_ms: int) -> Parsed:
         server = servers.setdefault(name, _Server())
         server.attributes.update(_attributes(entry, path, rejected))
         for j, sample in enumerate(samples):
+            if len(rejected) > MAX_SAMPLES:
+                raise PayloadTooLarge(f"the body has more than {MAX_SAMPLES} faults; send less at once")
             _take(sample, f"{path}samples[{j}]", now_ms, server.points, rejected)
     if faults and not servers:
         raise faults[0]
@@ -105,6 +110,8 @@ def _entries(body: bytes) -> tuple[list[Any], str]:
         return [document], ""
     if not isinstance(document["servers"], list):
         raise InvalidInput("servers", "must be a list")
+    if len(document["servers"]) > MAX_SERVERS:
+        raise PayloadTooLarge(f"the body has more than {MAX_SERVERS} servers; send less at once")
     return document["servers"], "servers[{}]."
 
 
@@ -170,12 +177,17 @@ def _take(sample: Any, path: str, now_ms: int, points: list[tuple[str, int, floa
         if not isinstance(values, dict):
             rejected.append(Rejection(f"{path}.{group}", "must be an object"))
             continue
+        if len(points) + len(rejected) + len(values) > MAX_SAMPLES:
+            raise PayloadTooLarge(f"the body has more than {MAX_SAMPLES} values; send less at once")
         for key, value in values.items():
             if value is None:  # how many senders write "no reading"
                 continue
             series, reason = _series(key, kind)
             reason = reason or _value_refusal(series, value)
             if reason:
+                # Looking for what was meant takes a thousand times as long as seeing that it is not there.
+                if reason is _UNKNOWN and len(rejected) < MAX_NAMED:
+                    reason = _unknown(key.partition("/")[0], kind)
                 rejected.append(Rejection(f"{path}.{group}.{_shown(key)}", reason))
             else:
                 points.append((series, time_ms, float(value)))
@@ -207,7 +219,7 @@ def _series(key: str, kind: Kind) -> tuple[str, str | None]:
     name, slash, instance = key.partition("/")
     part = _NAMES[kind].get(name)
     if part is None:
-        return "", _unknown(name, kind)
+        return "", _UNKNOWN
     if slash and not instance:
         return "", "has an empty instance after the slash"
     if reason := _text_refusal(instance, MAX_INSTANCE_LENGTH):
@@ -220,7 +232,7 @@ def _unknown(name: str, kind: Kind) -> str:
     if name in _NAMES[other]:
         return f"is a {other} and belongs under {'counters' if other == 'counter' else 'metrics'}"
     near = get_close_matches(name[:64], _NAMES[kind], n=1)
-    return "unknown metric" + (f"; did you mean {near[0]}?" if near else "")
+    return _UNKNOWN + (f"; did you mean {near[0]}?" if near else "")
 
 
 def _value_refusal(series: str, value: Any) -> str | None:

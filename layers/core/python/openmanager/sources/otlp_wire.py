@@ -16,6 +16,7 @@ from openmanager.sources.limits import check_json_size
 Encoding = Literal["application/x-protobuf", "application/json"]
 Form = Literal["gauge", "cumulative", "delta"]
 
+# Resources, scopes and metrics together.
 MAX_METRICS = 100_000
 _DELTA, _CUMULATIVE = 1, 2
 _NO_VALUE = 1
@@ -114,12 +115,13 @@ def answer(encoding: Encoding, rejected: int, message: str) -> bytes:
 
 def _read_protobuf(body: bytes, wanted: Container[str]) -> Iterator[Resource]:
     request = wire.decode(_of["ExportMetricsServiceRequest"], body, "body", "ExportMetricsServiceRequest")
-    seen = 0
+    seen = _count(0, len(request.resource_metrics))
     for i, encoded in enumerate(request.resource_metrics):
         # These two hold nothing but octets until what is in them is decoded, so their size is no matter.
         group = wire.decode(_of["ResourceMetrics"], encoded, f"resourceMetrics[{i}]", "ResourceMetrics")
         (described,) = wire.decode_each(_of["Resource"], [group.resource], f"resourceMetrics[{i}].resource", "Resource")
         resource = Resource(_attributes(described.attributes))
+        seen = _count(seen, len(group.scope_metrics))
         for j, scope in enumerate(group.scope_metrics):
             path = f"resourceMetrics[{i}].scopeMetrics[{j}]"
             metrics = wire.decode(_of["ScopeMetrics"], scope, path, "ScopeMetrics").metrics
@@ -178,7 +180,7 @@ def _form(gauge: bool, sum_: bool, temporality: int) -> Form | None:
 
 def _count(seen: int, more: int) -> int:
     if seen + more > MAX_METRICS:
-        raise PayloadTooLarge(f"the body has more than {MAX_METRICS} metrics; send less at once")
+        raise PayloadTooLarge(f"the body has more than {MAX_METRICS} resources, scopes and metrics; send less at once")
     return seen + more
 
 
@@ -195,8 +197,10 @@ def _read_json(body: bytes, wanted: Container[str]) -> Iterator[Resource]:
         raise InvalidInput("body", "must be an object")
     seen = 0
     for path, group in _objects(document, "resourceMetrics", ""):
+        seen = _count(seen, 1)
         resource = Resource(_json_attributes(_object(group, "resource", path), f"{path}.resource"))
         for scope_path, scope in _objects(group, "scopeMetrics", f"{path}."):
+            seen = _count(seen, 1)
             for metric_path, metric in _objects(scope, "metrics", f"{scope_path}."):
                 seen = _count(seen, 1)
                 _add_json(resource, metric, metric_path, wanted)
