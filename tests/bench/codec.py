@@ -143,9 +143,12 @@ def _smd_minutes() -> Iterator[Samples]:
 
 
 def _against_baselines(pushes: Iterable[Samples], each: int) -> Iterator[tuple[Samples, frames.Baseline, bool]]:
+    """As a warm writer does it: each segment's baseline learns from the one before."""
+    baseline = None
     for i, push in enumerate(pushes):
         if i % each == 0:
-            baseline = frames.make_baseline(START, push, {"role": "web"}, "a1b2c3d4")
+            baseline = frames.make_baseline(START, push, {"role": "web"}, "a1b2c3d4", baseline)
+        assert baseline
         yield push, baseline, i % each == 0
 
 

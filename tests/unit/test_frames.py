@@ -180,3 +180,45 @@ def test_a_minute_of_the_recorded_host_stays_within_its_octets() -> None:
             size += len(octets_of(frames.encode_frame(push, baseline)[0]))
             count += push.count
     assert size / count <= 1.6
+
+
+@given(tables(), tables(), st.data())
+def test_what_a_writer_learnt_from_the_segment_before_changes_no_sample(
+    earlier: Samples, samples: Samples, data: st.DataObject
+) -> None:
+    baseline = frames.make_baseline(START_MS - 600_000, earlier, {}, "one")
+    for i in range(data.draw(st.integers(1, 4))):
+        baseline = frames.make_baseline(START_MS, merge([earlier, samples]), {}, f"next {i}", baseline)
+    text, digest = frames.encode_frame(samples, baseline)
+    assert same(frames.decode_frame(text, frames.read_baseline(baseline.text), digest), on_time(samples))
+    fresh = frames.make_baseline(START_MS, samples, {}, "fresh")
+    assert frames.encode_frame(samples, fresh)[1] == digest
+
+
+def test_a_writer_that_knows_the_segment_before_writes_shorter_frames() -> None:
+    chance = np.random.default_rng(5)
+    series = ("load_1m", "swap_utilization", "uptime")
+    rest = np.zeros(1, np.bool_)
+    pushes = [
+        Samples(series, np.array([START_MS + i * 60_000]), chance.integers(0, 9000, (1, 3)) / [100, 10, 1], rest)
+        for i in range(300)
+    ]
+    sizes = []
+    for learns in (False, True):
+        baseline, size = None, 0
+        for i, push in enumerate(pushes):
+            if i % 10 == 0:
+                baseline = frames.make_baseline(START_MS, push, {}, "token", baseline if learns else None)
+            size += len(octets_of(frames.encode_frame(push, baseline)[0]))
+        sizes.append(size)
+    assert sizes[1] < 0.95 * sizes[0]
+
+
+@pytest.mark.parametrize("step", [4096, 512, 1])
+def test_octets_in_pages_in_sectors_or_neither_come_back(step: int) -> None:
+    name = "disk_read_bytes_total/sda"
+    first = from_points([(name, START_MS, 4096.0 * 10**6)])
+    baseline = frames.make_baseline(START_MS, first, {}, "token")
+    push = from_points([(name, START_MS + 60_000, 4096.0 * 10**6 + 999 * step)])
+    text, digest = frames.encode_frame(push, baseline)
+    assert same(frames.decode_frame(text, baseline, digest), push)

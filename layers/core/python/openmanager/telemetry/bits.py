@@ -12,17 +12,19 @@ v that is never negative: v + 2**k in binary, L bits long, after L - 1 - k zeros
     4 bits     what widens counters, + 8
     3 bits     what widens gauges, + 2
     values     row by row, the present ones: eg(width + what widens its group, but at least 0), signed, of the
-               difference from the series' value before in this frame, or else from its reference, divided by its unit
+               difference from the series' value before in this frame, or else from its reference, divided by 2**unit
 """
 
 from collections.abc import Sequence
 from itertools import pairwise
 
-from openmanager.telemetry.baselines import COUNTER, GAUGE, Baseline
+from openmanager.telemetry.baselines import COUNTER, GAUGE, SECTOR, Baseline
 
 MINUTE_MS = 60_000
 _COUNTER_BIAS, _GAUGE_BIAS = 8, 2
 _COUNTER_WIDEST, _GAUGE_WIDEST = 7, 5
+# Coarseness of the units, as a frame's flags say it.
+ONE, CAPPED, WHOLE = range(3)
 
 Row = list[int | None]
 
@@ -53,15 +55,27 @@ def _unzigzag(value: int) -> int:
     return ~(value >> 1) if value & 1 else value >> 1
 
 
-def whole_units(rows: Sequence[Row], baseline: Baseline) -> bool:
-    """Whether every difference can be divided by its series' unit."""
-    masks = [(i, (1 << u) - 1) for i, u in enumerate(baseline.units) if u]
-    return not any(
-        (value - baseline.references[i]) & mask for row in rows for i, mask in masks if (value := row[i]) is not None
-    )
+def coarsest(rows: Sequence[Row], baseline: Baseline) -> int:
+    """How coarse the units may be that divide every difference: as the baseline says, capped at a sector, or one."""
+    for coarseness in (WHOLE, CAPPED):
+        masks = [(i, (1 << u) - 1) for i, u in enumerate(_units(baseline, coarseness)) if u]
+        if not any(
+            (value - baseline.references[i]) & mask
+            for row in rows
+            for i, mask in masks
+            if (value := row[i]) is not None
+        ):
+            return coarseness
+    return ONE
 
 
-def pack(times: Sequence[int], rows: Sequence[Row], baseline: Baseline, complete: bool, in_units: bool) -> bytes:
+def _units(baseline: Baseline, coarseness: int) -> Sequence[int]:
+    if coarseness == WHOLE:
+        return baseline.units
+    return [min(u, SECTOR) if coarseness == CAPPED else 0 for u in baseline.units]
+
+
+def pack(times: Sequence[int], rows: Sequence[Row], baseline: Baseline, complete: bool, coarseness: int) -> bytes:
     """Rows of integers, None where absent, in the order of the baseline's series."""
     out = _Writer()
     out.golomb(len(times) - 1, 0)
@@ -69,7 +83,7 @@ def pack(times: Sequence[int], rows: Sequence[Row], baseline: Baseline, complete
     if not complete:
         _pack_presence(out, rows)
     before = list(baseline.references)
-    units = baseline.units if in_units else (0,) * len(before)
+    units = _units(baseline, coarseness)
     codes: list[tuple[int, int]] = []
     widths = baseline.widths
     for row in rows:
@@ -168,7 +182,7 @@ class _Reader:
 
 
 def unpack(
-    octets: bytes, baseline: Baseline, complete: bool, in_units: bool, most_cells: int
+    octets: bytes, baseline: Baseline, complete: bool, coarseness: int, most_cells: int
 ) -> tuple[list[int], list[Row]]:
     """The inverse of `pack`. Raises ValueError on any inconsistency."""
     body = _Reader(octets)
@@ -179,7 +193,7 @@ def unpack(
     masks = [(1 << k) - 1] * n if complete else _unpack_presence(body, n, k)
     counters, gauges = body.take(4) - _COUNTER_BIAS, body.take(3) - _GAUGE_BIAS
     orders = [_order(width, counters, gauges) for width in baseline.widths]
-    units = baseline.units if in_units else (0,) * k
+    units = _units(baseline, coarseness)
     before = list(baseline.references)
     text, at, find = body.text, body.at, body.text.find
     rows: list[Row] = []

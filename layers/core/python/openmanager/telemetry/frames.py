@@ -2,8 +2,9 @@
 
 Text form: base64 of
 
-    octet 0      format version (1) in the upper four bits; flags: 1 = every cell is present, 2 = the long form,
-                 4 = differences are in units (short form) or the body is deflated (long form)
+    octet 0      format version (1) in the upper four bits; flags: 1 = every cell is present, 2 = the long form.
+                 Short form: 8 = differences are in the baseline's units, 4 = in these, but at most 2**9, else in ones.
+                 Long form: 4 = the body is deflated
     octets 1-4   the baseline's identifier (telemetry.baselines)
     body         short form: telemetry.bits. Long form, a run of varints (telemetry.varint), signed but for the first:
                    number of rows n
@@ -63,7 +64,8 @@ __all__ = [
 VERSION = 1
 DIGEST_BYTES = 6
 Values = NDArray[np.float64]
-_COMPLETE, _LONG, _DENSE = 1, 2, 4
+_COMPLETE, _LONG, _DEFLATED = 1, 2, 4
+_UNITS_AT = 2
 _HEADER = 1 + ID_BYTES
 _MAX_ROWS, _MAX_CELLS, _MAX_BODY = 1_000_000, 8_000_000, 64 * 2**20
 # Above this many cells arrays are faster than plain integers, and deflating pays.
@@ -132,14 +134,14 @@ def _encode_short(samples: Samples, baseline: Baseline) -> tuple[int, bytes, byt
         complete = complete and None not in row
         rows.append(row)
     times = samples.times.tolist()
-    dense = bits.whole_units(rows, baseline)
-    body = bits.pack(times, rows, baseline, complete, dense)
-    return (_COMPLETE * complete) | (_DENSE * dense), body, _digest_rows(baseline.series, times, rows, complete)
+    coarseness = bits.coarsest(rows, baseline)
+    body = bits.pack(times, rows, baseline, complete, coarseness)
+    return (_COMPLETE * complete) | coarseness << _UNITS_AT, body, _digest_rows(baseline.series, times, rows, complete)
 
 
 def _decode_short(octets: bytes, flags: int, baseline: Baseline) -> tuple[Integers, Values, bytes]:
     complete = bool(flags & _COMPLETE)
-    times, rows = bits.unpack(octets, baseline, complete, bool(flags & _DENSE), _MOST_SHORT_CELLS)
+    times, rows = bits.unpack(octets, baseline, complete, flags >> _UNITS_AT, _MOST_SHORT_CELLS)
     digest = _digest_rows(baseline.series, times, rows, complete)
     nan = float("nan")
     values = [[nan if x is None else x / scale for x, scale in zip(row, baseline.scales, strict=True)] for row in rows]
@@ -191,12 +193,12 @@ def _encode_long(samples: Samples, baseline: Baseline) -> tuple[int, bytes, byte
     flags = _LONG | (_COMPLETE * complete)
     deflated = zlib.compress(body, 9, -15)
     if len(deflated) < len(body):
-        body, flags = deflated, flags | _DENSE
+        body, flags = deflated, flags | _DEFLATED
     return flags, body, _digest(baseline.series, samples.times, numbers, present)
 
 
 def _decode_long(body: bytes, flags: int, baseline: Baseline) -> tuple[Integers, Values, bytes]:
-    if flags & _DENSE:
+    if flags & _DEFLATED:
         body = inflate(body, _MAX_BODY)
     times, numbers, present = _unpack(body, bool(flags & _COMPLETE), baseline)
     values = numbers / np.array(baseline.scales)
