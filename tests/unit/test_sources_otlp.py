@@ -266,6 +266,14 @@ def test_a_difference_without_its_interval_is_rejected_and_so_is_a_level_sent_as
     assert values(parsed) == {"uptime": 5}
 
 
+def test_a_difference_over_a_moment_is_too_short_for_a_rate() -> None:
+    disk = {"device": "sda", "direction": "read"}
+    points = [point(100, NOW_MS, NOW_MS - ms, attrs=disk) for ms in (1, 499, 500)]
+    parsed = parse(counter("system.disk.operations", *points, delta=True))
+    assert values(parsed) == {"disk_reads/sda": 200}
+    assert [(r.count, "too short" in r.reason) for r in parsed.rejected] == [(2, True)]
+
+
 @BOTH
 def test_what_says_the_same_twice_is_kept_once(encoding: Encoding) -> None:
     parsed = parse(

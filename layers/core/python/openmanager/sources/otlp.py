@@ -40,6 +40,8 @@ _RESOURCE = {
 }
 # Where this one is nought in every state, its sender has not measured yet.
 _UTILIZATION = "system.cpu.utilization"
+# An SDK's first and last differences may span microseconds; as rates they would outweigh whole minutes.
+_SHORTEST_S = 0.5
 _NAMED = 5
 _MAX_REASON = 200
 
@@ -114,10 +116,12 @@ class _Body:
                 reason = "is a level sent as differences, which do not add up to it; send it cumulative"
         elif reason is None and metric.form == "delta":
             seconds = (point.time_ns - point.start_ns) / 1e9
-            if point.start_ns and seconds > 0:
-                part, value = part.removesuffix("_total"), value / seconds
-            else:
+            if not point.start_ns or seconds <= 0:
                 reason = "is a difference without the interval over which it arose"
+            elif seconds < _SHORTEST_S:
+                reason = f"is a difference over less than {_SHORTEST_S:g} s, too short for a rate"
+            else:
+                part, value = part.removesuffix("_total"), value / seconds
         reason = reason or value_refusal(part, value)
         if reason:
             self.rejected[f"{server} {metric.name}", reason] += 1
