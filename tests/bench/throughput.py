@@ -1,4 +1,4 @@
-"""Ingest from the event to the durable answer: JSON through the handler, REST front, Valkey with fsync at each write."""
+"""Ingest from the event to the durable answer: JSON through the handler, REST front, Valkey, fsync at each write."""
 
 import cProfile
 import json

@@ -21,7 +21,9 @@ PLACES = (
     "processes", "uptime", "response_time", "cpu_idle_total", "cpu_iowait_total", "memory_total_bytes",
     "memory_free_bytes", "memory_available_bytes", "swap_total_bytes", "swap_free_bytes", "disk_read_time_total",
     "disk_write_time_total", "filesystem_size_bytes", "filesystem_free_bytes", "filesystem_available_bytes",
-    "network_receive_errors_total", "network_transmit_errors_total", "boot_time",
+    "network_receive_errors_total", "network_transmit_errors_total", "boot_time", "cpu_idle", "cpu_iowait",
+    "memory_used_bytes", "memory_cached_bytes", "memory_buffered_bytes", "swap_used_bytes", "disk_read_time",
+    "disk_write_time", "filesystem_used_bytes", "network_receive_errors", "network_transmit_errors",
 )
 # fmt: on
 _PLACE = {part: i + 1 for i, part in enumerate(PLACES)}
