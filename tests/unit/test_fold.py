@@ -254,3 +254,59 @@ def test_every_metric_of_natural_range_is_bounded_after_folding() -> None:
     out = fold({m.key: np.array([1e6]) for m in METRICS}, np.array([0]))
     assert all(out[0, COLUMN[m.key]] <= m.high for m in METRICS if m.high is not None)
     assert METRIC["cpu_utilization"].fold == "mean"
+
+
+def test_rates_stand_in_for_the_counters_that_a_sender_of_differences_has_not() -> None:
+    same(folded("cpu_utilization", {"cpu_idle/0": [0.5, NAN], "cpu_iowait/0": [0.25, NAN]}), [25, NAN])
+    # Bucket by bucket, and core by core.
+    mixed = {"cpu_idle/0": [0.5, NAN], "cpu_idle_total/0": [0.9, 0.75], "cpu_idle_total/1": [0.5, 0.75]}
+    same(folded("cpu_utilization", mixed), [50, 25])
+    same(folded("network_errors", {"network_receive_errors/eth0": [1], "network_transmit_errors/eth0": [0.5]}), [1.5])
+    disk = {
+        "disk_reads/sda": [3.0],
+        "disk_writes/sda": [1.0],
+        "disk_read_time/sda": [30.0],
+        "disk_write_time/sda": [10.0],
+    }
+    same(folded("disk_wait", disk), [10])
+    same(folded("disk_service_time", {**disk, "disk_busy/sda": [2.0]}), [5])
+
+
+def test_a_rate_of_the_whole_machine_is_no_further_disk() -> None:
+    series = {
+        "disk_reads": [50.0],
+        "disk_writes": [50.0],
+        "disk_reads_total/sda": [2.0],
+        "disk_writes_total/sda": [2.0],
+        "disk_read_time_total/sda": [8.0],
+        "disk_write_time_total/sda": [8.0],
+    }
+    same(folded("disk_wait", series), [4])
+    same(folded("disk_reads", series), [50])
+
+
+def test_memory_without_a_total_is_the_sum_of_its_states() -> None:
+    states = {
+        "memory_used_bytes": [40, 40, NAN],
+        "memory_free_bytes": [20, 40, 20],
+        "memory_cached_bytes": [30, NAN, 30],
+        "memory_buffered_bytes": [10, NAN, 10],
+    }
+    same(folded("memory_used", states), [80, 50, NAN])
+    same(folded("memory_used_effective", states), [40, 50, NAN])
+    # A total that was sent is better, and so is what is available.
+    same(folded("memory_used_effective", {**states, "memory_total_bytes": [200] * 3}), [20, 20, NAN])
+    told = {**states, "memory_available_bytes": [70] * 3, "memory_total_bytes": [100] * 3}
+    same(folded("memory_used_effective", told), [30, 30, 30])
+
+
+def test_swap_and_filesystems_without_a_size_are_the_sum_of_their_states() -> None:
+    same(folded("swap_utilization", {"swap_used_bytes/a": [10, NAN], "swap_free_bytes/a": [30, 5]}), [25, NAN])
+    same(folded("swap_utilization", {"swap_used_bytes": [0.0], "swap_free_bytes": [0.0]}), [0])
+    mounts = {
+        "filesystem_used_bytes//": [60, NAN],
+        "filesystem_available_bytes//": [20, 20],
+        "filesystem_used_bytes//var": [5, 5],
+        "filesystem_available_bytes//var": [5, 5],
+    }
+    same(folded("filesystem_utilization", mounts), [75, 50])
