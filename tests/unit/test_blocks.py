@@ -94,14 +94,20 @@ def test_hostile_content_under_a_right_checksum_raises_damaged_frame_only(body: 
 
 def test_mutated_bodies_under_a_right_checksum_raise_damaged_frame_only() -> None:
     chance = random.Random(20)
-    parts = minutes("host", START_MS, 3)
-    plain = [blocks.encode_block(p.samples) for p in parts]
-    for _ in range(2000):
-        stored = bytearray(chance.choice(plain)[blocks._HEADER + 2 :])
+    streams, bodies = [], []
+    for push in minutes("host", START_MS, 3):
+        outer = varint.Reader(blocks.encode_block(push.samples), blocks._HEADER)
+        size = outer.bounded("octets", blocks.MAX_BODY)
+        streams.append((size, outer.rest()))
+        bodies.append((size, blocks._inflate(streams[-1][1], size, False)))
+    for _ in range(3000):
+        flags = chance.choice((0, 1, 2, 3))
+        size, octets = chance.choice(bodies if flags & 1 else streams)
+        mutated = bytearray(octets)
         for _ in range(chance.randint(1, 4)):
-            stored[chance.randrange(len(stored))] = chance.choice((0, 1, 127, 128, 255, chance.randrange(256)))
+            mutated[chance.randrange(len(mutated))] = chance.choice((0, 1, 127, 128, 255, chance.randrange(256)))
         with suppress(DamagedFrame):
-            blocks.decode_block(sealed(bytes(stored), chance.choice((0, 1))))
+            blocks.decode_block(sealed(bytes(mutated), flags, size))
 
 
 @pytest.mark.parametrize(
