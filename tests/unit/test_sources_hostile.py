@@ -204,6 +204,7 @@ BOMBS = {
         PayloadTooLarge,
         160,
     ),
+    "as many samples as are taken": ("write(pack(b''.join(map(load, (b'1', b'5', b'15')))))", None, 160),
     "half a million unknown metrics": ("text(unknown(500_000))", PayloadTooLarge, 200),
 }
 PROGRAM = """
@@ -213,7 +214,7 @@ import cramjam
 from openmanager.errors import OpenManagerError
 from openmanager.sources import native, otlp, prometheus
 from openmanager.web.body import gunzip
-from tests.unit.test_sources_remote_write import field
+from tests.unit.test_sources_remote_write import field, varint
 LIMIT = 8 << 20
 one = b"\\x12\\x02\\x10\\x01"
 def pack(raw): return bytes(cramjam.snappy.compress_raw(raw))
@@ -223,6 +224,10 @@ def text(body): native.parse(body, {now})
 def uptime(points): return field(1, field(2, field(2, field(1, b"system.uptime") + field(5, points))))
 def unknown(n):
     return b'{{"server":"a","samples":[{{"metrics":{{' + b",".join(b'"x%d":1' % i for i in range(n)) + b"}}}}]}}"
+def load(minutes):
+    labels = ((b"__name__", b"node_load" + minutes), (b"instance", b"a"))
+    samples = b"".join(field(2, b"\x10" + varint({now} - i)) for i in range(66_000))
+    return field(1, b"".join(field(1, field(1, k) + field(2, v)) for k, v in labels) + samples)
 def peak():
     return next(int(l.split()[1]) for l in open("/proc/self/status") if l.startswith("VmHWM")) >> 10
 write(pack(b"")), metrics(b""), gunzip(gzip.compress(b""), 1)
