@@ -5,10 +5,10 @@
     the rest    zlib of a JSON line {"start", "bucket", "n", "metrics"}, the late marks (ceil(n/8) octets), for each
                 metric named a presence mask (ceil(n/8) octets), and varints (telemetry.varint): as differences of
                 successive values judged and anomalous; then for each metric, over the buckets in which it is known,
-                count and mean likewise, and as differences from the mean at the metric's own precision min, max,
-                last, p95
+                as differences of successive values count and the mean at the metric's own precision, and as
+                differences from that the mean at its finer one (in its units), min, max, last, p95
 
-Numbers are integers at the precision of telemetry.rollups. Where a bucket holds one sample the last four rows are
+Numbers are integers at the precision of telemetry.rollups. Where a bucket holds one sample the last five rows are
 zeros and cost next to nothing.
 """
 
@@ -28,6 +28,7 @@ VERSION = 1
 _DIGEST_BYTES = 6
 _FINER = 10**MEAN_DECIMALS
 _AROUND_MEAN = ("min", "max", "last", "p95")
+_ROWS = 3 + len(_AROUND_MEAN)
 _MOST_BUCKETS = 100_000
 
 Integers = NDArray[np.int64]
@@ -48,8 +49,8 @@ def encode(rollup: Rollup) -> bytes:
     for i in columns:
         here = known[:, i]
         mean = np.rint(rollup.mean[here, i] * (SCALES[i] * _FINER)).astype(np.int64)
-        rows += [_steps(rollup.count[here, i]), _steps(mean)]
-        near = _near(mean)
+        near = (mean + _FINER // 2) // _FINER
+        rows += [_steps(rollup.count[here, i]), _steps(near), mean - near * _FINER]
         for name in _AROUND_MEAN:
             rows.append(np.rint(getattr(rollup, name)[here, i] * SCALES[i]).astype(np.int64) - near)
     text = json.dumps(head, separators=(",", ":")).encode() + b"\n"
@@ -86,12 +87,11 @@ def _read(out: Rollup, columns: list[int], rest: bytes) -> Rollup:
     at = 2 * n
     for i, here in zip(columns, known[1:], strict=True):
         k = int(here.sum())
-        count, mean, *around = numbers[at : at + 6 * k].reshape(6, k)
-        at += 6 * k
-        mean = np.cumsum(mean)
+        count, near, finer, *around = numbers[at : at + _ROWS * k].reshape(_ROWS, k)
+        at += _ROWS * k
+        near = np.cumsum(near)
         out.count[here, i] = np.cumsum(count)
-        out.mean[here, i] = mean / (SCALES[i] * _FINER)
-        near = _near(mean)
+        out.mean[here, i] = (near * _FINER + finer) / (SCALES[i] * _FINER)
         for name, row in zip(_AROUND_MEAN, around, strict=True):
             getattr(out, name)[here, i] = (row + near) / SCALES[i]
     if at != len(numbers):
@@ -101,9 +101,3 @@ def _read(out: Rollup, columns: list[int], rest: bytes) -> Rollup:
 
 def _steps(row: Integers) -> Integers:
     return np.diff(row, prepend=0)
-
-
-def _near(mean: Integers) -> Integers:
-    """The mean at the metric's own precision."""
-    near: Integers = (mean + _FINER // 2) // _FINER
-    return near

@@ -10,7 +10,7 @@ Every statistic of a metric in a bucket [start, start + bucket) is one over its 
 `min`, `max` and `last` are the smallest, largest and newest point, `count` their number, `p95` the point of rank
 ceil(0.95 * count) in ascending order, itself a point, never something between two. `mean` is the bucket's value on the
 grid (windows.metrics): the mean of gauges, a counter's whole increase over its whole time, a quotient of such. So a
-chart does not show whether it was drawn from samples or from rollups. Means are kept to two decimals more than the
+chart does not show whether it was drawn from samples or from rollups. Means are kept to one decimal more than the
 metric, the others to the metric's own.
 
 `judged` and `anomalous` count a bucket's minutes with a verdict on the anomaly, and those that were called anomalous.
@@ -31,7 +31,7 @@ from openmanager.telemetry.samples import Samples
 # Finest first; a day's rollups of all levels are made together (`of_day`).
 LEVELS = {"1m": 60_000, "5m": 300_000, "1h": 3_600_000, "1d": 86_400_000}
 STATS = ("mean", "min", "max", "last", "p95")
-MEAN_DECIMALS = 2
+MEAN_DECIMALS = 1
 # The largest integers that survive being stored.
 _MOST = 4e18
 
@@ -176,6 +176,8 @@ def regroup(rollup: Rollup, start_ms: int, stop_ms: int, step_ms: int) -> Rollup
     total = np.zeros_like(out.mean)
     np.add.at(total, of, np.where(count > 0, rollup.mean[inside] * count, 0.0))
     np.divide(total, out.count, out=out.mean, where=out.count > 0)
+    # Of one bucket the mean must come out as it went in.
+    out.mean[:] = _rounded(out.mean, SCALES * 10.0**MEAN_DECIMALS)
     rows = np.where(count > 0, np.arange(len(of))[:, None], -1)
     newest = np.full(out.count.shape, -1)
     np.maximum.at(newest, of, rows)
