@@ -1,5 +1,6 @@
 """The fault table: samples sent, acknowledged and found afterwards, for every fault of a store."""
 
+import logging
 import os
 import secrets
 import tempfile
@@ -25,6 +26,7 @@ def report() -> list[str]:
         f"Faults: {SEEDS} seeded runs each; a fault begins and ends among 30 pushes, the archive runs meanwhile",
         "  fault                               sent   acknowledged   found",
     ]
+    logging.getLogger("openmanager").setLevel(logging.CRITICAL)
     with tempfile.TemporaryDirectory() as folder:
         postgres = Postgres(Path(folder) / "pg", secrets.token_urlsafe(24), free_port(), durable=False)
         upstash = Upstash(Path(folder) / "redis")

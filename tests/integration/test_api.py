@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from openmanager import intake
 from openmanager.stores import feed
 from openmanager.watch import round as rounds
 from openmanager.web import health
@@ -131,11 +132,15 @@ def test_a_body_we_cannot_read_is_refused_as_such(
     assert (reply.status, reply.json()["status"]) == (status, status)
 
 
-def test_with_redis_away_nothing_is_acknowledged(stores_env: dict[str, str], upstash: Upstash) -> None:
+def test_with_redis_away_and_no_other_store_nothing_is_acknowledged(
+    stores_env: dict[str, str], upstash: Upstash, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DATABASE_URL")
     with upstash.away():
         reply = push()
     assert reply.status == 503
     assert reply.headers["retry-after"] == "5"
+    intake.forget()
     assert push().status == 200
 
 
@@ -152,7 +157,7 @@ def test_every_route_but_health_and_documentation_wants_the_key(stores_env: dict
                 status = invoke(handlers[function.name], route.method, path, key=key).status
                 assert (status == 401) == (route.path not in PUBLIC), route
                 tried += 1
-    assert tried == 3 * 11
+    assert tried == 3 * 13
 
 
 def test_health_says_when_redis_is_away(
