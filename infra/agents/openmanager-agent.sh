@@ -210,7 +210,7 @@ explanation() {
 retry_after() {
     tr -d '\r' <"$work/headers" | awk -v cap="$RETRY_AFTER_CAP_S" '
         tolower($1) == "retry-after:" && $2 ~ /^[0-9]+$/ { asked = $2 + 0 }
-        END { print asked > cap + 0 ? cap : asked + 0 }'
+        END { print (asked + 0 > cap + 0 ? cap : asked + 0) }'
 }
 
 # Try one batch, for so many seconds. 0: dealt with; 1: kept, and $retry_s is the least time until the next try.

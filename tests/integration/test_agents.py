@@ -65,8 +65,10 @@ def environment(url: str, folder: Path, **more: str) -> dict[str, str]:
 
 def once(shell: tuple[str, ...], env: Mapping[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
     argv = [*shell, str(SHELL_AGENT), "--once", *arguments]
-    done = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=PATIENCE_S)
-    assert list(Path(env["TMPDIR"]).iterdir()) == [], "it left something behind"
+    here = Path(env["TMPDIR"]).parent / "here"
+    here.mkdir(exist_ok=True)
+    done = subprocess.run(argv, env=env, cwd=here, capture_output=True, text=True, timeout=PATIENCE_S)
+    assert [*Path(env["TMPDIR"]).iterdir(), *here.iterdir()] == [], "it left something behind"
     return done
 
 
@@ -268,6 +270,26 @@ class TestShell:
         assert spool.read_text() == ""
         wait_for(lambda: not any(map(alive, children)), "it left children behind")
         assert list((tmp_path / "tmp").iterdir()) == []
+
+    def test_it_stays_away_for_as_long_as_it_is_asked_to(
+        self, shell: tuple[str, ...], sink: Sink, tmp_path: Path
+    ) -> None:
+        sink.script = [(503, {"Retry-After": "3600"}, b"")]
+        spool = tmp_path / "spool" / "me.jsonl"
+        env = environment(sink.url, tmp_path, OPENMANAGER_AGENT_SPOOL=str(spool.parent))
+        argv = [*shell, str(SHELL_AGENT), "--interval", "1"]
+        process = subprocess.Popen(argv, env=env, cwd=tmp_path, stderr=subprocess.PIPE)
+        try:
+            # Unasked, the second attempt would come after two seconds at most.
+            wait_for(lambda: spool.exists() and len(spool.read_text().splitlines()) >= 5, "it does not go on sampling")
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(PATIENCE_S) == 0
+        finally:
+            process.kill()
+            process.communicate()
+        assert len(sink.bodies) == 1
+        assert len(spool.read_text().splitlines()) >= 5
+        assert {path.name for path in tmp_path.iterdir()} == {"spool", "tmp"}
 
     def test_a_hanging_server_does_not_keep_it_from_ending(
         self, shell: tuple[str, ...], sink: Sink, tmp_path: Path
