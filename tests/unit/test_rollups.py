@@ -174,7 +174,8 @@ def test_a_damaged_rollup_is_an_error_and_never_a_wrong_number(data: st.DataObje
     else:
         del octets[data.draw(st.integers(0, len(octets) - 1)) :]
     try:
-        # A bit that deflate does not look at changes nothing.
-        assert same(rollup_codec.decode(bytes(octets)), sound)
-    except DamagedFrame as error:
-        assert str(error).startswith("rollup: ")
+        read = rollup_codec.decode(bytes(octets))
+    except DamagedFrame:
+        return
+    # A bit that deflate does not look at changes nothing.
+    assert same(read, sound)

@@ -35,8 +35,9 @@ def store_segments(tables: Mapping[tuple[str, int], Samples]) -> None:
 
     def work(c: psycopg.Connection) -> None:
         with c.transaction(), c.cursor() as cursor:
-            ensure(cursor, ((BLOCKS, day_of(segment * 1000)) for _, segment in places))
+            # Marks first: while they are held, no partition goes.
             mark(cursor, days)
+            ensure(cursor, ((BLOCKS, day_of(segment * 1000)) for _, segment in places))
             servers, segments = [s for s, _ in places], [instant(at) for _, at in places]
             found = cursor.execute(
                 "SELECT b.server, b.segment, b.body FROM blocks b"
@@ -64,8 +65,8 @@ def store_predictions(verdicts: Iterable[tuple[str, int, object]]) -> None:
 
     def work(c: psycopg.Connection) -> None:
         with c.transaction(), c.cursor() as cursor:
-            ensure(cursor, ((PREDICTIONS, day_of(minute * 1000)) for _, minute, _ in rows))
             mark(cursor, {(server, day_of(minute * 1000)) for server, minute, _ in rows})
+            ensure(cursor, ((PREDICTIONS, day_of(minute * 1000)) for _, minute, _ in rows))
             cursor.execute(
                 "INSERT INTO predictions (server, minute, verdict)"
                 " SELECT * FROM unnest(%s::text[], %s::timestamptz[], %s::jsonb[])"

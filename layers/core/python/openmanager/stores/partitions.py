@@ -136,12 +136,11 @@ def _drop(table: Partitioned, start: date) -> bool:
         try:
             with c.transaction(), c.cursor() as cursor:
                 cursor.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(_LOCK_TIMEOUT)))
-                if table is BLOCKS:
-                    # Whoever adds to a day marks it first, and waits here until the partition is gone:
-                    cursor.execute("LOCK TABLE days_due IN SHARE ROW EXCLUSIVE MODE")
-                    due = cursor.execute("SELECT 1 FROM days_due WHERE day >= %s AND day < %s LIMIT 1", (start, stop))
-                    if due.fetchone():
-                        return False
+                # Whoever writes holds a mark, and waits here until the partition is gone:
+                cursor.execute("LOCK TABLE days_due IN EXCLUSIVE MODE")
+                due = cursor.execute("SELECT 1 FROM days_due WHERE day >= %s AND day < %s LIMIT 1", (start, stop))
+                if table is BLOCKS and due.fetchone():
+                    return False
                 cursor.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(sql.Identifier(table.partition(start))))
                 cursor.execute(
                     "INSERT INTO partitions_dropped (name, until) VALUES (%s, %s)"
