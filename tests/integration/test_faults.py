@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 import pytest
-from openmanager import intake
+from openmanager import archive, intake
 from openmanager.settings import settings
 from openmanager.stores import history, reset
 from openmanager.stores.redis import Redis
+from openmanager.stores.segments import BACKLOG, read_server_frames, segments_between
 from openmanager.telemetry.samples import Push, from_points
 
 from infra.local.postgres import Postgres
@@ -73,6 +74,18 @@ def test_nothing_is_lost_wherever_a_function_dies_that_puts_samples_back(
             break
     assert countdown[0] > 0
     assert call > 10
+
+
+def test_the_archive_puts_back_what_no_function_did(redis_door: Door) -> None:
+    now_ms = int(time.time() * 1000)
+    wanted = {("server-1", now_ms - i * 1_000): float(i % 100) for i in range(450)}
+    redis_door.fault = "refuses"
+    for (server, at), value in wanted.items():
+        intake.keep([Push(server, from_points([("cpu_utilization", at, value)]))], now_ms)
+    redis_door.fault = ""
+    archive.run(now_ms)
+    assert all(found(now_ms, wanted))
+    assert read_server_frames("server-1", [*segments_between(now_ms - 600_000, now_ms), BACKLOG])
 
 
 def test_every_fault_is_tried(redis_door: Door, postgres: Postgres) -> None:

@@ -5,7 +5,7 @@ something, and by the archive in case none does.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from openmanager.errors import InvalidSettings, StoreUnavailable
 from openmanager.stores.segments import store_pushes
@@ -58,6 +58,15 @@ def refill(now_ms: int) -> int:
         return intake.count()
     except StoreUnavailable:
         return 1
+
+
+def refill_all(now_ms: int, out_of_time: Callable[[], bool]) -> None:
+    """Move everything that Postgres took into Redis, as long as that makes progress and there is time."""
+    left = refill(now_ms)
+    while left and not out_of_time():
+        before, left = left, refill(now_ms)
+        if left >= before:
+            return
 
 
 def forget() -> None:

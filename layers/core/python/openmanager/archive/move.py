@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from openmanager import intake
 from openmanager.archive.days import close_due
 from openmanager.errors import DamagedFrame
 from openmanager.settings import settings
@@ -52,6 +53,8 @@ class Report:
 
 def run(now_ms: int, out_of_time: Callable[[], bool] = lambda: False) -> Report:
     """Archive every shard as far as time allows. Raises StoreUnavailable with nothing lost."""
+    # What Postgres took while Redis was away belongs there before anything is moved from it.
+    intake.refill_all(now_ms, out_of_time)
     report = Report(partitions_made=partitions.make_ahead(now_ms))
     for shard in range(settings().shards):
         latest = hot.read_latest(shard)

@@ -11,7 +11,7 @@ from psycopg.types.json import Jsonb
 
 from openmanager.errors import DamagedFrame
 from openmanager.stores.history import connect
-from openmanager.telemetry.frames import decode_block, encode_block
+from openmanager.telemetry.blocks import decode_block, encode_block
 from openmanager.telemetry.samples import Push
 
 

@@ -122,12 +122,14 @@ def _baseline_for(push: Push, segment: int | str, rows: Samples) -> tuple[frames
     known = _baselines.get((push.server, segment)) if isinstance(segment, int) else None
     token = secrets.token_hex(4)
     if known is None:
-        return frames.make_baseline(start_ms, rows, push.attributes, token), False
+        # What this function wrote in the segment before tells how far the series move.
+        before = _baselines.get((push.server, start_ms // 1000 - SEGMENT_MS // 1000))
+        return frames.make_baseline(start_ms, rows, push.attributes, token, before), False
     # Senders cut one scrape into several requests; a baseline for the union serves all of them.
     attributes = {**known.attributes, **push.attributes}
     if attributes == known.attributes and set(rows.series) <= set(known.series):
         return known, True
-    return frames.make_baseline(start_ms, _union(rows, known), attributes, token), False
+    return frames.make_baseline(start_ms, _union(rows, known), attributes, token, known), False
 
 
 def _union(rows: Samples, known: frames.Baseline) -> Samples:
