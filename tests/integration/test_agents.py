@@ -15,8 +15,8 @@ from typing import Any
 
 import psutil
 import pytest
-from openmanager.catalog import IGNORED_DEVICES
 from openmanager.sources import native
+from openmanager.suppliers import IGNORED_DEVICES
 
 from tests.live import PATIENCE_S, LiveStack
 from tests.sink import OK, Sink

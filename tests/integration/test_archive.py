@@ -1,8 +1,5 @@
 """What the archive moves is all there afterwards, wherever it was cut off; charts do not show the seam."""
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 import psycopg
 import pytest
@@ -17,6 +14,7 @@ from openmanager.watch import round as rounds
 
 from infra.local.postgres import Postgres
 from infra.local.stack import Upstash
+from tests.faults import Killed, dying
 from tests.recorded import minutes
 
 FIRST = 1_764_000_000_000 // MINUTE_MS * MINUTE_MS
@@ -141,25 +139,6 @@ def test_a_damaged_block_is_set_aside_and_the_segment_goes_on(stores_env: dict[s
     assert key == "blocks"
     assert reason.startswith("block: version")
     assert FIRST + 30 * MINUTE_MS + 20_000 in everything("web-01").times
-
-
-class Killed(BaseException):
-    """The function died here."""
-
-
-def dying(work: Callable[..., Any], countdown: list[int], after: bool) -> Callable[..., Any]:
-    """`work`, but the process dies before (or just after) its call number `countdown`."""
-
-    def call(*args: Any, **kwargs: Any) -> Any:
-        countdown[0] -= 1
-        if countdown[0] == 0 and not after:
-            raise Killed
-        result = work(*args, **kwargs)
-        if countdown[0] == 0:
-            raise Killed
-        return result
-
-    return call
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])

@@ -22,7 +22,8 @@ from infra.local.postgres import Postgres
 from infra.local.stack import Upstash
 from tests.conftest import API_KEY
 from tests.events import Reply, invoke
-from tests.integration.test_archive import Killed, dying, same_values
+from tests.faults import Killed, dying
+from tests.integration.test_archive import same_values
 
 # Midnight of 25 November 2025.
 FIRST = 1_764_028_800_000

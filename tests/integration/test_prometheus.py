@@ -15,7 +15,8 @@ from typing import Any, Protocol
 import psutil
 import pytest
 import yaml
-from openmanager.catalog import IGNORED_DEVICES, IGNORED_FILESYSTEMS, METRIC_KEYS
+from openmanager.catalog import METRIC_KEYS
+from openmanager.suppliers import IGNORED_DEVICES, IGNORED_FILESYSTEMS
 
 from infra.local.process import free_port
 

@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
-from openmanager.catalog import COLUMN, IGNORED_DEVICES, METRIC, PARTS, part_of
+from openmanager.catalog import COLUMN, METRIC, PARTS, part_of
 from openmanager.sources import native
+from openmanager.suppliers import IGNORED_DEVICES
 from openmanager.telemetry.fold import fold
 
 from infra.agents import openmanager_agent as agent

@@ -85,7 +85,7 @@ FLOORS = [
     {"fleet", "charts", "archive", "intake", "web"},
     {"sources", "inference", "stores"},
     {"telemetry"},
-    {"catalog", "settings", "errors", "logs"},
+    {"catalog", "suppliers", "settings", "errors", "logs"},
 ]
 # Neighbours on one floor that may know each other, and in which direction.
 SIDEWAYS = {("web", "fleet"), ("archive", "intake"), ("watch", "watch")}

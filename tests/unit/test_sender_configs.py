@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 import yaml
-from openmanager.catalog import IGNORED_DEVICES, IGNORED_FILESYSTEMS, PARTS
+from openmanager.catalog import PARTS
+from openmanager.suppliers import IGNORED_DEVICES, IGNORED_FILESYSTEMS
 
 TEXT = (Path(__file__).parents[2] / "infra" / "agents" / "otel-collector.yaml").read_text()
 # What each scraper of the hostmetrics receiver emits by default, from its documentation.

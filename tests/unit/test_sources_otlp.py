@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 from google.protobuf import json_format
-from openmanager.catalog import METRIC_KEYS, OTEL_ATTRIBUTES, PARTS
+from openmanager.catalog import METRIC_KEYS, PARTS
 from openmanager.errors import InvalidInput, PayloadTooLarge, UnsupportedMediaType
 from openmanager.sources import otlp, otlp_wire
 from openmanager.sources.limits import MAX_FUTURE_MS, Parsed
 from openmanager.sources.otlp_wire import Encoding
+from openmanager.suppliers import OTEL_ATTRIBUTES
 from openmanager.telemetry import windows
 from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2 as official
 

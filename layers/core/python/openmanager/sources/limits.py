@@ -1,8 +1,10 @@
 """What every format's parser hands back, and the bounds that all of them obey, stated here only."""
 
+import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 from openmanager.catalog import METRIC, PARTS
 from openmanager.errors import InvalidInput, PayloadTooLarge
@@ -95,7 +97,14 @@ def push_of(
     return Push(server, from_points(rows), attributes), cells - needed
 
 
-def check_json_size(body: bytes) -> None:
-    """Raises PayloadTooLarge for JSON of so many objects and lists that decoding it would take too much memory."""
+def json_object(body: bytes) -> dict[str, Any]:
+    """A body that is a JSON object. Raises InvalidInput; PayloadTooLarge where decoding would take too much memory."""
     if body.count(b"{") + body.count(b"[") > MAX_CONTAINERS:
         raise PayloadTooLarge(f"the body has more than {MAX_CONTAINERS} objects and lists; send less at once")
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError) as fault:
+        raise InvalidInput("body", f"is not JSON: {fault}") from None
+    if not isinstance(document, dict):
+        raise InvalidInput("body", "must be an object")
+    return document

@@ -8,7 +8,6 @@ or `{"servers": [...]}` with many of these. `metrics` are instantaneous values o
 parts, `counters` cumulative values of counter parts, with or without `_total`; a key may end in `/instance`.
 """
 
-import json
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from difflib import get_close_matches
@@ -29,7 +28,7 @@ from openmanager.sources.limits import (
     SERVER_ID_RULE,
     Parsed,
     Rejection,
-    check_json_size,
+    json_object,
     push_of,
     time_refusal,
     value_refusal,
@@ -99,13 +98,7 @@ def answer(parsed: Parsed) -> dict[str, Any]:
 
 def _entries(body: bytes) -> tuple[list[Any], str]:
     """The server objects in a body, and the pattern of their path."""
-    check_json_size(body)
-    try:
-        document = json.loads(body)
-    except (ValueError, RecursionError) as fault:
-        raise InvalidInput("body", f"is not JSON: {fault}") from None
-    if not isinstance(document, dict):
-        raise InvalidInput("body", "must be an object")
+    document = json_object(body)
     if "servers" not in document:
         return [document], ""
     if not isinstance(document["servers"], list):

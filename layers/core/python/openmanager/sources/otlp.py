@@ -8,7 +8,7 @@ would be becomes `cpu_idle/0`, per second. A level sent as differences says noth
 from collections import Counter, defaultdict
 from typing import NamedTuple
 
-from openmanager.catalog import ENVIRONMENTS, IGNORED_FILESYSTEMS, OTEL_ATTRIBUTES, PARTS, OtelSeries
+from openmanager.catalog import ENVIRONMENTS, PARTS
 from openmanager.errors import PayloadTooLarge
 from openmanager.sources import otlp_wire
 from openmanager.sources.limits import (
@@ -22,6 +22,7 @@ from openmanager.sources.limits import (
 )
 from openmanager.sources.naming import add_attribute, counts, server_id
 from openmanager.sources.otlp_wire import Encoding, Metric, Point, Resource
+from openmanager.suppliers import IGNORED_FILESYSTEMS, OTEL_ATTRIBUTES, OtelSeries
 from openmanager.telemetry.samples import LABEL_PREFIX
 
 _SERVER = ("host.name", "host.id", "service.instance.id")

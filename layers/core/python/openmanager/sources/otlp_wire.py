@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 
 from openmanager.errors import InvalidInput, PayloadTooLarge, UnsupportedMediaType
 from openmanager.sources import wire
-from openmanager.sources.limits import check_json_size
+from openmanager.sources.limits import json_object
 
 Encoding = Literal["application/x-protobuf", "application/json"]
 Form = Literal["gauge", "cumulative", "delta"]
@@ -188,13 +188,7 @@ def _count(seen: int, more: int) -> int:
 
 
 def _read_json(body: bytes, wanted: Container[str]) -> Iterator[Resource]:
-    check_json_size(body)
-    try:
-        document = json.loads(body)
-    except (ValueError, RecursionError) as fault:
-        raise InvalidInput("body", f"is not JSON: {fault}") from None
-    if not isinstance(document, dict):
-        raise InvalidInput("body", "must be an object")
+    document = json_object(body)
     seen = 0
     for path, group in _objects(document, "resourceMetrics", ""):
         seen = _count(seen, 1)

@@ -9,7 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from openmanager.catalog import IGNORED_FILESYSTEMS, METRIC_KEYS, PARTS
+from openmanager.catalog import METRIC_KEYS, PARTS
 from openmanager.errors import PayloadTooLarge
 from openmanager.sources import remote_write
 from openmanager.sources.limits import (
@@ -22,6 +22,7 @@ from openmanager.sources.limits import (
     value_refusal,
 )
 from openmanager.sources.naming import add_attribute, counts, server_id
+from openmanager.suppliers import IGNORED_FILESYSTEMS
 from openmanager.telemetry.samples import LABEL_PREFIX
 
 NODE_EXPORTER_PORT = "9100"

@@ -115,7 +115,7 @@ def _points(samples: Samples, start_ms: int, stop_ms: int) -> tuple[NDArray[np.i
         return times, np.empty((0, len(METRICS)))
     counter = np.array([part_of(name).kind == "counter" for name in samples.series])
     if counter.any():
-        increase, seconds = windows._increases(times, values[:, counter], ~np.isnan(values[:, counter]))
+        increase, seconds = windows.increases(times, values[:, counter], ~np.isnan(values[:, counter]))
         values = values.copy()
         values[:, counter] = np.divide(increase, seconds, out=np.full_like(increase, np.nan), where=seconds > 0)
     inside = times >= start_ms

@@ -34,7 +34,7 @@ def buckets(samples: Samples, start_ms: int, stop_ms: int, step_ms: int) -> NDAr
     amount = np.where(present, values, 0.0)
     weight = present.astype(np.float64)
     if counter.any():
-        amount[:, counter], weight[:, counter] = _increases(times, values[:, counter], present[:, counter])
+        amount[:, counter], weight[:, counter] = increases(times, values[:, counter], present[:, counter])
     inside = index >= 0
     sums, weights = np.zeros((n, k)), np.zeros((n, k))
     np.add.at(sums, index[inside], amount[inside])
@@ -43,7 +43,7 @@ def buckets(samples: Samples, start_ms: int, stop_ms: int, step_ms: int) -> NDAr
     return table
 
 
-def _increases(
+def increases(
     times: NDArray[np.int64], values: NDArray[np.float64], present: NDArray[np.bool_]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """For each sample (n, k) of counters: the increase since the one before, and over how many seconds."""
