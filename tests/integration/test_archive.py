@@ -153,7 +153,7 @@ def test_nothing_is_lost_or_doubled_wherever_the_archive_dies(
         countdown = [call]
         with monkeypatch.context() as patch:
             patch.setattr(Redis, "run", dying(Redis.run, countdown, after))
-            patch.setattr(history.History, "_do", dying(history.History._do, countdown, after))
+            patch.setattr(history.History, "run", dying(history.History.run, countdown, after))
             try:
                 archive.run(due_ms(COUNT - 1))
             except Killed:

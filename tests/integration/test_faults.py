@@ -65,7 +65,7 @@ def test_nothing_is_lost_wherever_a_function_dies_that_puts_samples_back(
         countdown = [call]
         with monkeypatch.context() as patch:
             patch.setattr(Redis, "run", dying(Redis.run, countdown, after))
-            patch.setattr(history.History, "_do", dying(history.History._do, countdown, after))
+            patch.setattr(history.History, "run", dying(history.History.run, countdown, after))
             with suppress(Killed):
                 intake.keep([Push(f"{server}-other", from_points([("load_1m", now_ms, 1.0)]))], now_ms)
         assert intake.refill(now_ms) == 0

@@ -237,7 +237,7 @@ def test_a_run_killed_at_any_store_call_loses_and_doubles_nothing(
         countdown = [call]
         with monkeypatch.context() as patch:
             patch.setattr(Redis, "run", dying(Redis.run, countdown, after))
-            patch.setattr(history.History, "_do", dying(history.History._do, countdown, after))
+            patch.setattr(history.History, "run", dying(history.History.run, countdown, after))
             try:
                 archive.run(now_ms)
             except Killed:

@@ -56,7 +56,7 @@ def store_segments(tables: Mapping[tuple[str, int], Samples]) -> None:
                 (SEGMENT_S, servers, segments, [len(t) for t in whole], [encode_block(t) for t in whole]),
             )
 
-    connect()._do(work)
+    connect().run(work)
 
 
 def store_predictions(verdicts: Iterable[tuple[str, int, object]]) -> None:
@@ -79,7 +79,7 @@ def store_predictions(verdicts: Iterable[tuple[str, int, object]]) -> None:
             )
 
     if rows:
-        connect()._do(work)
+        connect().run(work)
 
 
 def mark(cursor: psycopg.Cursor[Any], days: Iterable[tuple[str, date]]) -> None:

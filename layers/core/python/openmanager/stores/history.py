@@ -52,8 +52,8 @@ class History:
             options=f"-c statement_timeout={_STATEMENT_TIMEOUT_S * 1000}",
         )
 
-    def _do(self, work: Callable[[psycopg.Connection], T]) -> T:
-        """Run `work`, all of which may run twice. Raises StoreUnavailable."""
+    def run(self, work: Callable[[psycopg.Connection], T]) -> T:
+        """Run `work`, which may happen twice, on the connection. Raises StoreUnavailable."""
         with self._lock:
             for last in (False, True):
                 try:
@@ -84,7 +84,7 @@ class History:
         if not spans:
             return []
         starts, stops = ([instant(ms / 1000) for ms in side] for side in zip(*spans, strict=True))
-        rows = self._do(
+        rows = self.run(
             lambda c: c.execute(
                 "SELECT segment, body FROM blocks"
                 " WHERE server = %s AND segment > %s - interval '1 day' AND segment < %s AND EXISTS ("
@@ -104,7 +104,7 @@ class History:
 
     def next_block(self, server: str, first_ms: int, stop_ms: int) -> int | None:
         """Start (ms) of the earliest block that touches [first, stop); None if there is none."""
-        row = self._do(
+        row = self.run(
             lambda c: c.execute(
                 "SELECT min(segment) FROM blocks WHERE server = %s AND segment > %s - interval '1 day'"
                 " AND segment < %s AND segment + make_interval(secs => span) > %s",
@@ -115,7 +115,7 @@ class History:
 
     def read_server(self, server: str) -> dict[str, str] | None:
         """A server's attributes, None for one that was never archived."""
-        row = self._do(lambda c: c.execute("SELECT attributes FROM servers WHERE id = %s", (server,)).fetchone())
+        row = self.run(lambda c: c.execute("SELECT attributes FROM servers WHERE id = %s", (server,)).fetchone())
         return dict(row[0]) if row else None
 
     def store_servers(self, servers: Mapping[str, tuple[Mapping[str, str], float, float]]) -> None:
@@ -123,7 +123,7 @@ class History:
         if not servers:
             return
         attributes, first, last = zip(*servers.values(), strict=True)
-        self._do(
+        self.run(
             lambda c: c.execute(
                 "INSERT INTO servers (id, attributes, first_seen, last_seen)"
                 " SELECT * FROM unnest(%s::text[], %s::jsonb[], %s::timestamptz[], %s::timestamptz[])"
@@ -149,7 +149,7 @@ class History:
             with c.transaction(), c.cursor() as cursor:
                 cursor.executemany(SET_ASIDE, rows)
 
-        self._do(work)
+        self.run(work)
 
 
 @lru_cache(maxsize=1)

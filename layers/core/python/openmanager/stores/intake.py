@@ -42,12 +42,12 @@ def add(pushes: Sequence[Push], now_ms: int) -> None:
                 rows,
             )
 
-    connect()._do(work)
+    connect().run(work)
 
 
 def oldest(limit: int) -> list[Held]:
     """The pushes that came first. Raises StoreUnavailable."""
-    rows = connect()._do(
+    rows = connect().run(
         lambda c: c.execute(
             "SELECT server, digest, arrived, attributes, body FROM intake ORDER BY arrived LIMIT %s", (limit,)
         ).fetchall()
@@ -73,17 +73,17 @@ def _set_aside(server: str, digest: str, body: bytes, reason: str) -> None:
             )
             cursor.execute("DELETE FROM intake WHERE server = %s AND digest = %s", (server, digest))
 
-    connect()._do(work)
+    connect().run(work)
 
 
 def remove(held: Held) -> None:
     """Let go of a push that has been put elsewhere. Raises StoreUnavailable."""
-    connect()._do(
+    connect().run(
         lambda c: c.execute("DELETE FROM intake WHERE server = %s AND digest = %s", (held.push.server, held.digest))
     )
 
 
 def count() -> int:
     """How many pushes are held. Raises StoreUnavailable."""
-    row = connect()._do(lambda c: c.execute("SELECT count(*) FROM intake").fetchone())
+    row = connect().run(lambda c: c.execute("SELECT count(*) FROM intake").fetchone())
     return int(row[0]) if row else 0

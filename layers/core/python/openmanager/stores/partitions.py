@@ -105,7 +105,7 @@ def make_ahead(now_ms: int) -> int:
         with c.transaction(), c.cursor() as cursor:
             return ensure(cursor, wanted)
 
-    return connect()._do(work)
+    return connect().run(work)
 
 
 def drop_expired(now_ms: int) -> int:
@@ -118,7 +118,7 @@ def drop_expired(now_ms: int) -> int:
         "SELECT p.relname, c.relname FROM pg_inherits i JOIN pg_class p ON p.oid = i.inhparent"
         " JOIN pg_class c ON c.oid = i.inhrelid WHERE p.relname = ANY(%s) ORDER BY c.relname"
     )
-    rows = connect()._do(lambda c: c.execute(listing, ([t.name for t in ALL],)).fetchall())
+    rows = connect().run(lambda c: c.execute(listing, ([t.name for t in ALL],)).fetchall())
     tables = {t.name: t for t in ALL}
     dropped = 0
     for parent, name in rows:
@@ -151,4 +151,4 @@ def _drop(table: Partitioned, start: date) -> bool:
             return False
         return True
 
-    return connect()._do(work)
+    return connect().run(work)

@@ -83,7 +83,7 @@ def close_days(before: date, limit: int, close: Close) -> int:
                 )
         return len(due)
 
-    return connect()._do(work)
+    return connect().run(work)
 
 
 def _close(cursor: psycopg.Cursor[Any], due: list[Place], close: Close) -> None:
@@ -213,7 +213,7 @@ def read(server: str, level: str, first: date, last: date) -> tuple[dict[date, R
         due = c.execute("SELECT day FROM days_due WHERE server = %s AND day >= %s AND day <= %s", span).fetchall()
         return c.execute(_READ[level] + " WHERE server = %s AND day >= %s AND day <= %s", span).fetchall(), due
 
-    rows, due = connect()._do(work)
+    rows, due = connect().run(work)
     found = {day: _decoded(server, day, level, bytes(body)) for _, day, body in rows}
     return {day: rollup for day, rollup in found.items() if rollup}, {day for (day,) in due}
 
@@ -222,7 +222,7 @@ def read_judged(server: str, days: list[date]) -> list[Judged]:
     """The archived verdicts on the anomaly of some days."""
     if not days:
         return []
-    return list(connect()._do(lambda c: _judged(c.cursor(), [(server, day) for day in days])).values())
+    return list(connect().run(lambda c: _judged(c.cursor(), [(server, day) for day in days])).values())
 
 
 def _decoded(server: str, day: date, level: str, body: bytes) -> Rollup | None:
