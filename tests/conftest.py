@@ -111,6 +111,8 @@ def stores_env(monkeypatch: pytest.MonkeyPatch, empty_redis: Upstash, empty_tabl
         "UPSTASH_REDIS_REST_URL": empty_redis.url,
         "UPSTASH_REDIS_REST_TOKEN": empty_redis.token,
         "DATABASE_URL": empty_tables,
+        # A machine under load is no fault of the stores.
+        "OPENMANAGER_STORE_TIMEOUT_S": "20",
     }
     for name, value in env.items():
         monkeypatch.setenv(name, value)

@@ -1,4 +1,4 @@
-"""`python -m tests.bench [codec] [commands] [throughput] [faults] [--servers 1,250,1000]`: all of them by default."""
+"""`python -m tests.bench [codec] [commands] [throughput] [faults] [--servers 1,100,1000]`: all of them by default."""
 
 import argparse
 import os
@@ -36,7 +36,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("parts", nargs="*", help=f"of {', '.join(PARTS)}; all by default")
     parser.add_argument(
-        "--servers", default="1,250,1000", help="fleet sizes of commands, comma-separated (%(default)s)"
+        "--servers", default="1,100,1000", help="fleet sizes of commands, comma-separated (%(default)s)"
     )
     arguments = parser.parse_args()
     if unknown := set(arguments.parts) - set(PARTS):

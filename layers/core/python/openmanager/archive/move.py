@@ -104,7 +104,7 @@ def _move_hash(key: str, judged: Mapping[str, int], now_ms: int, report: Report)
             damaged.append((key, frame.field, frame.text, str(error)))
             continue
         if not _settled(samples, judged.get(frame.server), now_ms):
-            keep |= {frame.field, frame.baseline_field}
+            keep |= {frame.field, *frame.baselines}
             continue
         report.frames += 1
         report.rows += len(samples)

@@ -143,7 +143,7 @@ def _union(rows: Samples, known: frames.Baseline) -> Samples:
 
 @dataclass(frozen=True, slots=True)
 class StoredFrame:
-    """A frame where it lies: its key and field, and what the field says of it."""
+    """A frame where it lies: key and field, what the field says of it, and by field the baselines it may lean on."""
 
     key: str
     field: str
@@ -152,36 +152,37 @@ class StoredFrame:
     digest: str
     late: bool
     text: str
-    baseline: str | None
-
-    @property
-    def baseline_field(self) -> str:
-        """The field of the baseline it leans on."""
-        return f"{self.server}|baseline|{frames.baseline_id(self.text)}"
+    baselines: Mapping[str, str]
 
     def read(self) -> tuple[Samples, Mapping[str, str]]:
         """Its samples and the server's attributes. Raises DamagedFrame naming key and field."""
-        try:
-            if self.baseline is None:
-                raise DamagedFrame("frame: its baseline is gone")
-            baseline = frames.read_baseline(self.baseline)
-            return frames.decode_frame(self.text, baseline, self.digest, self.late), baseline.attributes
-        except DamagedFrame as error:
-            raise DamagedFrame(f"{self.key} {self.field}: {error}") from error
+        reason = "frame: its baseline is gone"
+        for text in self.baselines.values():
+            try:
+                baseline = frames.read_baseline(text)
+                return frames.decode_frame(self.text, baseline, self.digest, self.late), baseline.attributes
+            except DamagedFrame as error:
+                reason = str(error)
+        raise DamagedFrame(f"{self.key} {self.field}: {reason}")
 
 
 def stored_frames(key: str, fields: Mapping[str, str]) -> list[StoredFrame]:
     """The frames of a segment's hash."""
     found = []
+    baselines: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)
+    for field, text in fields.items():
+        server, kind, *rest = field.split("|")
+        if kind == "baseline":
+            baselines[server, rest[0][:2]][field] = text
     for field, text in fields.items():
         server, first, *rest = field.split("|")
         if first == "baseline":
             continue
         try:
-            baseline = fields.get(f"{server}|baseline|{frames.baseline_id(text)}")
+            candidates = baselines.get((server, frames.baseline_mark(text)), {})
         except DamagedFrame:
-            baseline = None
-        found.append(StoredFrame(key, field, server, int(first), rest[0], rest[-1] == "late", text, baseline))
+            candidates = {}
+        found.append(StoredFrame(key, field, server, int(first), rest[0], rest[-1] == "late", text, candidates))
     return found
 
 

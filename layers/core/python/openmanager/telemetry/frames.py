@@ -5,7 +5,8 @@ Text form: base64 of
     octet 0      format version (1) in the upper four bits; flags: 1 = every cell is present, 2 = the long form.
                  Short form: 8 = differences are in the baseline's units, 4 = in these, but at most 2**9, else in ones.
                  Long form: 4 = the body is deflated
-    octets 1-4   the baseline's identifier (telemetry.baselines)
+    octet 1      the first octet of the baseline's identifier (telemetry.baselines): of several baselines of a server
+                 in one segment, those that begin so are tried, and the content digest tells which one it was
     body         short form: telemetry.bits. Long form, a run of varints (telemetry.varint), signed but for the first:
                    number of rows n
                    n time codes: the first row's milliseconds since the baseline's first row, then the distance to the
@@ -36,7 +37,6 @@ from numpy.typing import NDArray
 from openmanager.errors import DamagedFrame
 from openmanager.telemetry import bits, varint
 from openmanager.telemetry.baselines import (
-    ID_BYTES,
     LIMIT,
     Baseline,
     Integers,
@@ -53,7 +53,7 @@ from openmanager.telemetry.samples import Samples
 __all__ = [
     "VERSION",
     "Baseline",
-    "baseline_id",
+    "baseline_mark",
     "decode_frame",
     "encode_frame",
     "make_baseline",
@@ -66,7 +66,7 @@ DIGEST_BYTES = 6
 Values = NDArray[np.float64]
 _COMPLETE, _LONG, _DEFLATED = 1, 2, 4
 _UNITS_AT = 2
-_HEADER = 1 + ID_BYTES
+_HEADER = 2
 _MAX_ROWS, _MAX_CELLS, _MAX_BODY = 1_000_000, 8_000_000, 64 * 2**20
 # Above this many cells arrays are faster than plain integers, and deflating pays.
 _SHORT_CELLS = 512
@@ -82,14 +82,14 @@ def encode_frame(samples: Samples, baseline: Baseline) -> tuple[str, str]:
         flags, body, digest = _encode_short(samples, baseline)
     else:
         flags, body, digest = _encode_long(samples, baseline)
-    octets = bytes((VERSION << 4 | flags,)) + bytes.fromhex(baseline.id) + body
+    octets = bytes((VERSION << 4 | flags,)) + bytes.fromhex(baseline.id[:2]) + body
     return binascii.b2a_base64(octets, newline=False).decode(), digest.hex()
 
 
-def baseline_id(text: str) -> str:
-    """Identifier of the baseline that a frame was written against. Raises DamagedFrame."""
+def baseline_mark(text: str) -> str:
+    """How the identifier of the baseline begins that a frame was written against. Raises DamagedFrame."""
     try:
-        octets = binascii.a2b_base64(text[:8])
+        octets = binascii.a2b_base64(text[:4])
         _flags(octets)
     except ValueError as error:
         raise DamagedFrame(f"frame: {error}") from error
