@@ -134,7 +134,6 @@ def _scored(states: States, z: NDArray[np.float32], absent: list[str]) -> list[d
         absent.append(str(reason))
         return answers
     states["score"][known] = smoothed
-    states["scored"][known] += 1
     for i, row in enumerate(known):
         share = contributions[i] / max(float(error[i]), 1e-9)
         order = np.argsort(-share, kind="stable")[:_NAMED_CONTRIBUTIONS]

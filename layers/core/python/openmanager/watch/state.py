@@ -28,7 +28,6 @@ STATE = np.dtype(
         ("count", "<f4", (len(MODEL_METRICS),)),
         ("score", "<f4"),  # smoothed reconstruction error
         ("quantile", "<f4"),  # running high quantile of the score
-        ("scored", "<f4"),  # minutes with a score
         ("inputs", "<f4", (len(FAILURE_INPUTS),)),  # smoothed inputs of the failure model
         ("windows", "<f4", (len(FORECAST_METRICS), WINDOW)),
     ]
