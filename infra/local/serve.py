@@ -14,6 +14,9 @@ from infra.local.process import log_to_stderr
 
 # Longer than any ordinary request; an open event stream is cut, and its reader comes back by itself.
 GRACE_S = 1
+# Idle connections are the caller's to close: Prometheus keeps them for five minutes and pushes every five seconds,
+# which is when uvicorn would close them by itself, now and then under a request that is on its way.
+KEEP_ALIVE_S = 330
 
 
 def main(target: str, descriptor: str) -> None:
@@ -27,6 +30,7 @@ def main(target: str, descriptor: str) -> None:
         server_header=False,
         proxy_headers=False,
         timeout_graceful_shutdown=GRACE_S,
+        timeout_keep_alive=KEEP_ALIVE_S,
     )
     uvicorn.Server(config).run([socket.socket(fileno=int(descriptor))])
 
