@@ -1,12 +1,14 @@
 """Samples as they were sent, page by page, for export."""
 
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 
 from openmanager.charts import hot as hot_samples
-from openmanager.errors import InvalidInput, NotFound
+from openmanager.errors import DamagedFrame, InvalidInput, NotFound
 from openmanager.stores import history, hot
+from openmanager.stores.segments import BACKLOG, StoredFrame, read_server_frames, segments_between
 from openmanager.telemetry.samples import LABEL_PREFIX, Samples, merge
 
 MAX_CELLS = 10_000
@@ -24,7 +26,7 @@ def page(server: str, start_s: float, stop_s: float, cursor: str | None, now_ms:
     start_ms, stop_ms = round(start_s * 1000), round(stop_s * 1000)
     first_ms = start_ms if cursor is None else _position(cursor, start_ms, stop_ms)
     table, following = _rows(server, first_ms, stop_ms, now_ms)
-    attributes = _attributes(server)
+    attributes = _attributes(server, now_ms)
     if attributes is None and not len(table):
         raise NotFound(f"server {server!r} has sent nothing")
     used = ~np.isnan(table.values).all(axis=0)
@@ -71,9 +73,21 @@ def _rows(server: str, first_ms: int, stop_ms: int, now_ms: int) -> tuple[Sample
         first_ms = end
 
 
-def _attributes(server: str) -> dict[str, str] | None:
+def _attributes(server: str, now_ms: int) -> dict[str, str] | None:
     latest = hot.read_server_latest(server)
-    return latest["attributes"] if latest else history.connect().read_server(server)
+    known: dict[str, str] | None = latest["attributes"] if latest else history.connect().read_server(server)
+    if known is not None:
+        return known
+    # Before the first round only the frames tell.
+    told: dict[str, str] = {}
+    for frame in sorted(read_server_frames(server, [*segments_between(now_ms, now_ms), BACKLOG]), key=_first_ms):
+        with suppress(DamagedFrame):
+            told.update(frame.read()[1])
+    return told or None
+
+
+def _first_ms(frame: StoredFrame) -> int:
+    return frame.first_ms
 
 
 def _nested(attributes: dict[str, str]) -> dict[str, Any]:
