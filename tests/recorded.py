@@ -1,4 +1,7 @@
-"""A real host's recording (captures/host) as samples, one row a minute, counters as counters."""
+"""A real host's recording (captures/host) as samples, one row a minute, counters as counters.
+
+Values are at the catalogue's precision, so that what is found afterwards can be compared exactly.
+"""
 
 import csv
 from functools import lru_cache
@@ -6,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from openmanager.telemetry.baselines import scales
 from openmanager.telemetry.samples import MINUTE_MS, Push, Samples
 
 _FILE = Path(__file__).parent / "captures/host/psutil_1s.csv"
@@ -34,7 +38,9 @@ _COLUMNS = {
 def _recording() -> tuple[tuple[str, ...], NDArray[np.float64]]:
     with _FILE.open() as file:
         rows = list(csv.DictReader(file))
-    return tuple(_COLUMNS.values()), np.array([[float(row[c]) for c in _COLUMNS] for row in rows])
+    series = tuple(_COLUMNS.values())
+    values = np.array([[float(row[c]) for c in _COLUMNS] for row in rows])
+    return series, np.rint(values * scales(series)) / scales(series)
 
 
 def minutes(server: str, first_ms: int, count: int, skip: int = 0, phase_ms: int = 20_000) -> list[Push]:

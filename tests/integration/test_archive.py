@@ -4,6 +4,7 @@ import numpy as np
 import psycopg
 import pytest
 from openmanager import archive, charts
+from openmanager.charts import hot as hot_samples
 from openmanager.errors import NotFound, StoreUnavailable
 from openmanager.settings import settings
 from openmanager.stores import history, hot, segments
@@ -188,6 +189,18 @@ def test_without_postgres_everything_stays_in_redis_and_rounds_go_on(
     assert same_values(everything("web-01"), sent(pushes))
     with psycopg.connect(stores_env["DATABASE_URL"]) as c:
         assert c.execute("SELECT count(*) FROM predictions").fetchone() == (COUNT,)
+
+
+def test_charts_reach_back_to_the_archives_mark_however_long_it_has_been_away(stores_env: dict[str, str]) -> None:
+    pushes = minutes("web-01", FIRST, COUNT)
+    play(pushes, every=60)
+    unarchived = minutes("web-01", LATER_MS, COUNT)
+    for push in unarchived:
+        store_pushes([push], int(push.samples.times[0]) + 500)
+    stop_ms = LATER_MS + COUNT * MINUTE_MS
+    hot_rows = hot_samples.samples("web-01", FIRST, stop_ms, stop_ms + 7 * 86_400_000)
+    found = merge([*hot_rows, *history.connect().read_blocks("web-01", FIRST, stop_ms)])
+    assert same_values(found, sent([*pushes, *unarchived]))
 
 
 def test_an_unknown_server_is_not_found(stores_env: dict[str, str]) -> None:

@@ -123,9 +123,9 @@ def test_the_sdk_shows_this_machine_as_psutil_does(live_gateway: LiveStack, inst
     assert looks[0].keys() <= sent.keys()
     wrong = {}
     for name in looks[0]:
-        # Shares go both ways and are rounded; counters only grow, and idle time is known to a hundredth.
-        share = part_of(name).kind == "gauge"
-        slack = 5.0 if share else 1.0 if name.startswith("cpu") else 0.5
+        # Shares go both ways; counters only grow, and are rounded; idle time is known to a hundredth.
+        part = part_of(name)
+        slack = 5.0 if part.kind == "gauge" else 1.0 if name.startswith("cpu") else 0.5 * 10**-part.decimals
         for value, before, after in zip(sent[name], looks, looks[1:], strict=False):
             if not min(before[name], after[name]) - slack <= value <= max(before[name], after[name]) + slack:
                 wrong[name] = f"{value} is not between {before[name]} and {after[name]}"

@@ -169,11 +169,11 @@ class StoredFrame:
 def stored_frames(key: str, fields: Mapping[str, str]) -> list[StoredFrame]:
     """The frames of a segment's hash."""
     found = []
-    baselines: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)
+    baselines: dict[tuple[str, int], dict[str, str]] = defaultdict(dict)
     for field, text in fields.items():
         server, kind, *rest = field.split("|")
         if kind == "baseline":
-            baselines[server, rest[0][:2]][field] = text
+            baselines[server, frames.mark_of(rest[0])][field] = text
     for field, text in fields.items():
         server, first, *rest = field.split("|")
         if first == "baseline":

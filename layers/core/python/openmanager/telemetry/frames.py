@@ -2,11 +2,11 @@
 
 Text form: base64 of
 
-    octet 0      format version (1) in the upper four bits; flags: 1 = every cell is present, 2 = the long form.
+    octet 0      format version (1) in the upper two bits; then two bits, the first of the baseline's identifier
+                 (telemetry.baselines): of several baselines of a server in one segment, those that begin so are tried,
+                 and the content digest tells which one it was. Flags: 1 = every cell is present, 2 = the long form.
                  Short form: 8 = differences are in the baseline's units, 4 = in these, but at most 2**9, else in ones.
                  Long form: 4 = the body is deflated
-    octet 1      the first octet of the baseline's identifier (telemetry.baselines): of several baselines of a server
-                 in one segment, those that begin so are tried, and the content digest tells which one it was
     body         short form: telemetry.bits. Long form, a run of varints (telemetry.varint), signed but for the first:
                    number of rows n
                    n time codes: the first row's milliseconds since the baseline's first row, then the distance to the
@@ -57,6 +57,7 @@ __all__ = [
     "decode_frame",
     "encode_frame",
     "make_baseline",
+    "mark_of",
     "read_baseline",
     "scales",
 ]
@@ -66,7 +67,7 @@ DIGEST_BYTES = 6
 Values = NDArray[np.float64]
 _COMPLETE, _LONG, _DEFLATED = 1, 2, 4
 _UNITS_AT = 2
-_HEADER = 2
+_HEADER = 1
 _MAX_ROWS, _MAX_CELLS, _MAX_BODY = 1_000_000, 8_000_000, 64 * 2**20
 # Above this many cells arrays are faster than plain integers, and deflating pays.
 _SHORT_CELLS = 512
@@ -82,18 +83,23 @@ def encode_frame(samples: Samples, baseline: Baseline) -> tuple[str, str]:
         flags, body, digest = _encode_short(samples, baseline)
     else:
         flags, body, digest = _encode_long(samples, baseline)
-    octets = bytes((VERSION << 4 | flags,)) + bytes.fromhex(baseline.id[:2]) + body
+    octets = bytes((VERSION << 6 | mark_of(baseline.id) << 4 | flags,)) + body
     return binascii.b2a_base64(octets, newline=False).decode(), digest.hex()
 
 
-def baseline_mark(text: str) -> str:
-    """How the identifier of the baseline begins that a frame was written against. Raises DamagedFrame."""
+def mark_of(baseline_id: str) -> int:
+    """What a frame says of its baseline: the first two bits of the identifier."""
+    return int(baseline_id[0], 16) >> 2
+
+
+def baseline_mark(text: str) -> int:
+    """The mark of the baseline that a frame was written against (`mark_of`). Raises DamagedFrame."""
     try:
         octets = binascii.a2b_base64(text[:4])
         _flags(octets)
     except ValueError as error:
         raise DamagedFrame(f"frame: {error}") from error
-    return octets[1:_HEADER].hex()
+    return octets[0] >> 4 & 3
 
 
 def decode_frame(text: str, baseline: Baseline, digest: str, late: bool = False) -> Samples:
@@ -112,8 +118,8 @@ def decode_frame(text: str, baseline: Baseline, digest: str, late: bool = False)
 
 def _flags(octets: bytes) -> int:
     """The flags of a frame's first octet. Raises ValueError for another version."""
-    if len(octets) < _HEADER or octets[0] >> 4 != VERSION:
-        raise ValueError(f"version {octets[0] >> 4 if octets else 'none'} is not {VERSION}")
+    if len(octets) < _HEADER or octets[0] >> 6 != VERSION:
+        raise ValueError(f"version {octets[0] >> 6 if octets else 'none'} is not {VERSION}")
     return octets[0] & 0x0F
 
 
