@@ -22,6 +22,9 @@ def main() -> None:
     )
     parser.add_argument("--data", type=Path, required=True, help="folder with smd/, asd/ and nab/")
     parser.add_argument("--out", type=Path, default=ROOT / "models", help="where the files go (default: models/)")
+    parser.add_argument(
+        "--only", action="append", choices=report.MODELS, help="train just this model (may be repeated; default: all)"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of every random choice (default: 0)")
     parser.add_argument(
         "--steps", type=int, default=7000, help="optimiser steps of the forecaster, twice (default: 7000, about 8 min)"
@@ -33,7 +36,7 @@ def main() -> None:
     tf.config.experimental.enable_op_determinism()
     started = time.monotonic()
     try:
-        report.run(options.data, options.out, options.seed, options.steps)
+        report.run(options.data, options.out, options.seed, options.steps, options.only or report.MODELS)
     except DataMissing as error:
         sys.exit(str(error))
     sys.stderr.write(f"done in {time.monotonic() - started:.0f} s: {options.out}\n")

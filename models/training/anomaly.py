@@ -1,6 +1,8 @@
 """The autoencoder 20-10-4-10-20: learns ordinary minutes, is judged on incidents of unseen servers."""
 
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -8,8 +10,8 @@ from numpy.typing import NDArray
 from openmanager.inference import anomaly
 from openmanager.inference.runtime import Network
 
-from models.training import dense, metrics
-from models.training.data import Floats, Server, folds, over_time
+from models.training import dense, export, metrics
+from models.training.data import Floats, Server, folds, over_time, servers
 
 SIZES = (20, 10, 4, 10, 20)
 INPUT_CLIP, ERROR_CLIP, INPUT_SCALE = 3.0, 20.0, 10.0
@@ -19,6 +21,29 @@ BUDGET = 0.9
 THRESHOLD_OFFSET = 0.3
 SCALING = {"input_clip": INPUT_CLIP, "error_clip": ERROR_CLIP, "input_scale": INPUT_SCALE}
 Scores = dict[str, Floats]
+
+
+def run(folder: Path, seed: int, work: Path) -> tuple[dict[str, Any], export.Shipped]:
+    """Cross-validate, train and convert: (scores, what to ship, lying in `work`)."""
+    fleet = servers(folder)
+    crossed = cross_validated(fleet, seed)
+    thresholds, rule = alarm_rule(fleet, crossed)
+    plain = no_model(fleet)
+    layers = train(fleet, seed)
+    sample = np.concatenate([seen(s.z)[::499] for s in fleet])
+    formats = export.formats("anomaly", layers, sample, SCALING | thresholds, work)
+    judged = {f: judge(fleet, smoothed(fleet, m)) for f, m in formats.items()}
+    form, cost = export.pick(judged, "auc_pr")
+    return {
+        "unseen_servers": judge(fleet, crossed),
+        "no_model": judge(fleet, plain),
+        "alarm_rule": rule,
+        "no_model_alarm_rule": alarm_rule(fleet, plain)[1],
+        "per_server": {s.name: per_server(s, crossed[s.name]) for s in fleet},
+        "formats": judged,
+        "shipped": form,
+        "cost_of_format": cost,
+    }, (form, formats[form])
 
 
 def seen(z: Floats) -> Floats:

@@ -1,4 +1,4 @@
-"""The figures of the model card: each stands before a comment that names its place in scores.json."""
+"""The figures of the model cards: each stands before a comment that names its place in scores.json."""
 
 import json
 import re
@@ -9,11 +9,16 @@ from typing import Any
 MARKED = re.compile(r"(?P<figure>\d*\.?\d+)(?P<percent> %)?<!-- (?P<path>[\w.-]+) -->")
 
 
+def cards(folder: Path) -> list[Path]:
+    """README.md and the model cards."""
+    return [*folder.glob("README.md"), *sorted((folder / "cards").glob("*.md"))]
+
+
 def refresh(folder: Path) -> None:
-    """Bring the figures of README.md to those of scores.json, each to the decimals it is written with."""
+    """Bring the cards' figures to those of scores.json, each to the decimals it is written with."""
     scores = json.loads((folder / "scores.json").read_text())
-    card = folder / "README.md"
-    card.write_text(MARKED.sub(lambda match: _current(match, scores), card.read_text()))
+    for card in cards(folder):
+        card.write_text(MARKED.sub(lambda match: _current(match, scores), card.read_text()))
 
 
 def look_up(scores: dict[str, Any], path: str) -> float:

@@ -4,6 +4,7 @@ import csv
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +54,7 @@ class Series:
     metric: str = ""
 
 
+@lru_cache(maxsize=1)
 def servers(folder: Path) -> list[Server]:
     """The development servers, scaled from their first minute on. Raises DataMissing."""
     with (_existing(folder, "smd") / "columns.json").open() as file:

@@ -11,8 +11,13 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 from openmanager.inference.runtime import Entry, Model, Tensor
 
-from models.training import ROOT
+from models.training import ROOT, dense
 from models.training.data import Floats
+
+# A model in one format.
+Shipped = tuple[str, Model]
+# int8 is shipped where it costs less than this, float16 otherwise.
+TOLERANCE = 0.01
 
 FORMATS = {
     "failure": ("float32", "float16", "int8"),
@@ -57,6 +62,26 @@ def convert(
     return Model(folder, Entry(name, target.name, digest, inputs, outputs, constants))
 
 
+def formats(
+    name: str, layers: dense.Layers, sample: Floats, constants: dict[str, float], work: Path
+) -> dict[str, Model]:
+    """A dense network in every format it may be shipped in."""
+    weights = [w for pair in layers for w in pair]
+    return {f: convert(name, f, weights, work, sample, constants) for f in FORMATS[name]}
+
+
+def pick(judged: dict[str, dict[str, float]], *measures: str) -> tuple[str, float]:
+    """(int8 if it costs less than the tolerance by every measure, else float16; what that costs)."""
+    costs = {f: max(cost(judged, m)[f] for m in measures) for f in judged}
+    form = "int8" if costs["int8"] < TOLERANCE else "float16"
+    return form, costs[form]
+
+
+def cost(judged: dict[str, dict[str, float]], measure: str) -> dict[str, float]:
+    """How far each format lies from float32 by one measure, either way."""
+    return {f: abs(scores[measure] - judged["float32"][measure]) for f, scores in judged.items()}
+
+
 def _tensors(content: bytes, name: str) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
     """Our names beside the file's, which only numbers its outputs: they are told apart by their values."""
     interpreter = Interpreter(model_content=content)
@@ -82,34 +107,38 @@ def _tensors(content: bytes, name: str) -> tuple[tuple[Tensor, ...], tuple[Tenso
     return tuple(inputs[n] for n in INPUTS[name]), tuple(outputs[n] for n in OUTPUTS[name])
 
 
-def ship(chosen: dict[str, tuple[str, Model]], source: Path, target: Path, about: dict[str, Any]) -> None:
-    """Copy the chosen files and write manifest.json and golden.npz beside them."""
-    models: dict[str, Any] = {}
+def ship(name: str, shipped: Shipped, source: Path, target: Path, about: dict[str, Any]) -> None:
+    """Copy the chosen file and write its part of manifest.json and golden.npz beside it; other models' parts stay."""
+    form, model = shipped
+    entry = model.entry
+    content = (source / entry.file).read_bytes()
+    (target / f"{name}.tflite").write_bytes(content)
+    manifest: dict[str, Any] = {"schema": 1, "models": {}}
     golden: dict[str, Floats] = {}
+    if (target / "manifest.json").exists():
+        manifest = json.loads((target / "manifest.json").read_text())
+        with np.load(target / "golden.npz") as file:
+            golden = {key: file[key] for key in file.files if key.partition(".")[0] != name}
+    manifest["models"][name] = {
+        "file": f"{name}.tflite",
+        "sha256": entry.sha256,
+        "bytes": len(content),
+        "weights": form,
+        "trained": about,
+        "inputs": [{"name": t.name, "tensor": t.tensor, "width": t.width} for t in entry.inputs],
+        "outputs": [{"name": t.name, "tensor": t.tensor, "width": t.width} for t in entry.outputs],
+        "constants": dict(entry.constants),
+    }
+    manifest["models"] = dict(sorted(manifest["models"].items()))
+    # About as wide as what the inputs are scaled to in service.
     rng = np.random.default_rng(7)
-    for name, (form, model) in sorted(chosen.items()):
-        entry = model.entry
-        content = (source / entry.file).read_bytes()
-        (target / f"{name}.tflite").write_bytes(content)
-        models[name] = {
-            "file": f"{name}.tflite",
-            "sha256": entry.sha256,
-            "bytes": len(content),
-            "weights": form,
-            "inputs": [{"name": t.name, "tensor": t.tensor, "width": t.width} for t in entry.inputs],
-            "outputs": [{"name": t.name, "tensor": t.tensor, "width": t.width} for t in entry.outputs],
-            "constants": dict(entry.constants),
-        }
-        # About as wide as what the inputs are scaled to in service.
-        given = [
-            np.abs(rng.normal(0, 0.3, (24, t.width))) if name == "failure" else rng.normal(0, 0.3, (24, t.width))
-            for t in entry.inputs
-        ]
-        given = [g.astype(np.float32) for g in given]
-        golden |= {f"{name}.in.{t.name}": g for t, g in zip(entry.inputs, given, strict=True)}
-        golden |= {f"{name}.out.{t.name}": g for t, g in zip(entry.outputs, model.run(*given), strict=True)}
-    (target / "manifest.json").write_text(json.dumps({"schema": 1, **about, "models": models}, indent=1) + "\n")
-    np.savez_compressed(target / "golden.npz", **golden)
+    given = [rng.normal(0, 0.3, (24, t.width)).astype(np.float32) for t in entry.inputs]
+    if name == "failure":
+        given = [np.abs(g) for g in given]
+    golden |= {f"{name}.in.{t.name}": g for t, g in zip(entry.inputs, given, strict=True)}
+    golden |= {f"{name}.out.{t.name}": g for t, g in zip(entry.outputs, model.run(*given), strict=True)}
+    (target / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
+    np.savez_compressed(target / "golden.npz", **dict(sorted(golden.items())))
 
 
 def commit() -> str:

@@ -1,13 +1,16 @@
 """The failure network 5-64-32-1: the probability that an incident is active or starts within 30 minutes."""
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 from openmanager.inference import failure
 from openmanager.inference.runtime import Network
 
-from models.training import dense, metrics
-from models.training.data import Floats, Server, folds, over_time, soon
+from models.training import dense, export, metrics
+from models.training.data import Floats, Server, folds, over_time, servers, soon
 
 SIZES = (5, 64, 32, 1)
 SCALING = {"input_clip": 20.0, "input_scale": 5.0}
@@ -16,6 +19,28 @@ RECIPE = dense.Recipe(epochs=2, peak_rate=2e-3, batch=512, decay=0.1, dropout=0.
 UNTRAINED = dense.NumpyNetwork([], SCALING)
 GRACE_MIN = 15
 Scores = dict[str, Floats]
+
+
+def run(folder: Path, seed: int, work: Path) -> tuple[dict[str, Any], export.Shipped]:
+    """Cross-validate, train, calibrate and convert: (scores, what to ship, lying in `work`)."""
+    fleet = servers(folder)
+    five = smoothed(fleet)
+    logits = cross_validated(fleet, five, seed)
+    line = calibration(fleet, logits)
+    layers = train(fleet, five, seed)
+    sample = np.concatenate([seen(x[::199]) for x in five.values()])
+    formats = export.formats("failure", layers, sample, SCALING | line, work)
+    said = {f: probabilities(fleet, five, m) for f, m in formats.items()}
+    judged = {f: judge(fleet, p, p) for f, p in said.items()}
+    form, cost = export.pick(judged, "roc", "pr", "brier")
+    plain = untrained(five)
+    return {
+        "unseen_servers": judge(fleet, logits, calibrated(fleet, logits)),
+        "no_model": judge(fleet, plain, calibrated(fleet, plain)),
+        "formats_on_servers_trained_on": judged,
+        "shipped": form,
+        "cost_of_format": cost,
+    }, (form, formats[form])
 
 
 def smoothed(fleet: list[Server]) -> Scores:

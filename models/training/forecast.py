@@ -3,14 +3,19 @@
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
+from openmanager.catalog import FAILURE_INPUTS
 from openmanager.inference import forecast
 from openmanager.inference.runtime import Network
 
-from models.training.data import Floats, Series
+from models.training import export
+from models.training.data import Floats, Series, host, servers
+from models.training.data import series as all_series
 from models.training.lstm import UNITS, step
 
 WINDOW, STEPS = forecast.WINDOW, forecast.STEPS
@@ -21,7 +26,35 @@ EVERY = {"smd": 37, "asd": 19, "nab": 7, "host": 1}
 PEAK_RATE, LAST_RATE, CLIP_NORM = 3e-3, 5e-5, 1.0
 # The next value's share of the loss; within the path's mean alone it is a thirtieth and is learnt badly.
 FIRST_STEP = 0.5
+HELD_OUT = slice(0, None, 4)
 Weights = list[Floats]
+
+
+def run(folder: Path, seed: int, work: Path, steps: int) -> tuple[dict[str, Any], export.Shipped]:
+    """Train without and with the servers that judge, convert: (scores, what to ship, lying in `work`)."""
+    fleet = servers(folder)
+    everything = all_series(folder, fleet)
+    held_out = {s.name for s in fleet[HELD_OUT]}
+    learn = [s for s in everything if s.source != "nab" and s.server not in held_out]
+    fold = train(learn, seed, steps, "forecast, without the servers that judge it")
+    weights = train(everything, seed, steps, "forecast")
+    formats = {f: export.convert("forecast", f, weights, work, None, {}) for f in export.FORMATS["forecast"]}
+    unseen = export.convert("forecast", "float32", fold, work / "fold", None, {})
+    smd = [s for s in everything if s.source == "smd" and s.judged]
+    unseen_smd = [s for s in smd if s.server in held_out]
+    unseen_time = {f: judge(smd, m) for f, m in formats.items()}
+    scores = {
+        "unseen_servers": judge(unseen_smd, unseen),
+        "unseen_by_input": {
+            name: judge([s for s in unseen_smd if s.metric == name], unseen) for name in FAILURE_INPUTS
+        },
+        "unseen_cloudwatch": judge([s for s in everything if s.source == "nab"], unseen),
+        "unseen_host": judge(host(folder), unseen),
+        "unseen_time": unseen_time,
+        "shipped": "float16",
+        "cost_of_format": export.cost(unseen_time, "mae_over_naive_path")["float16"],
+    }
+    return scores, ("float16", formats["float16"])
 
 
 def scaled(windows: NDArray[np.float64], floor: NDArray[np.float64]) -> Floats:
