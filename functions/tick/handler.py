@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from openmanager.logs import configure
-from openmanager.watch.round import tick
+from openmanager.watch.rounds import tick
 
 # What is left of a function's time when it stops taking on more.
 _RESERVE_MS = 5_000

@@ -19,7 +19,7 @@ from openmanager.settings import settings
 from openmanager.stores import reset, segments
 from openmanager.stores.segments import store_pushes
 from openmanager.telemetry.samples import MINUTE_MS, Push, Samples
-from openmanager.watch import round as rounds
+from openmanager.watch import rounds
 
 from infra.local.postgres import Postgres
 from infra.local.process import free_port

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from openmanager import intake
 from openmanager.stores import feed
-from openmanager.watch import round as rounds
+from openmanager.watch import rounds
 from openmanager.web import health
 
 from functions.archive.handler import handler as archive

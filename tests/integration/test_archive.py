@@ -11,7 +11,7 @@ from openmanager.stores import history, hot, segments
 from openmanager.stores.redis import Redis, connect
 from openmanager.stores.segments import read_server_frames, segments_between, store_pushes
 from openmanager.telemetry.samples import MINUTE_MS, Push, Samples, from_points, merge
-from openmanager.watch import round as rounds
+from openmanager.watch import rounds
 
 from infra.local.postgres import Postgres
 from infra.local.stack import Upstash

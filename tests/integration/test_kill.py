@@ -18,7 +18,7 @@ from openmanager.settings import settings
 from openmanager.stores import history, hot, reset
 from openmanager.stores.segments import BACKLOG, read_server_frames, segments_between
 from openmanager.telemetry.samples import merge
-from openmanager.watch import round as rounds
+from openmanager.watch import rounds
 
 from infra.local.process import free_port
 from tests.live import LiveStack
@@ -32,7 +32,7 @@ HOUR_MS = 3_600_000
 WORKER = """
 import time
 from openmanager import archive
-from openmanager.watch import round as rounds
+from openmanager.watch import rounds
 while True:
     now_ms = int(time.time() * 1000)
     rounds.run_shard(0, rounds.newest_closed_minute(now_ms), rounds.Report(0), lambda: False)

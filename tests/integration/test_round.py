@@ -9,7 +9,7 @@ from openmanager.settings import settings
 from openmanager.stores import hot, segments
 from openmanager.stores.segments import store_pushes
 from openmanager.telemetry.samples import MINUTE_MS, Push, merge
-from openmanager.watch import round as rounds
+from openmanager.watch import rounds
 from openmanager.watch.state import new_states, pack
 
 from infra.local.stack import Upstash

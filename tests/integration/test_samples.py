@@ -10,7 +10,7 @@ from openmanager.settings import settings
 from openmanager.stores import history
 from openmanager.stores.segments import read_server_frames, segments_between, store_pushes
 from openmanager.telemetry.samples import MINUTE_MS, Push, Samples, merge
-from openmanager.watch import round as rounds
+from openmanager.watch import rounds
 
 from tests.recorded import minutes
 

@@ -1,4 +1,4 @@
-"""The prediction round: every minute under a lease, each shard from where it was left to the newest closed minute."""
+"""The prediction round of one shard: from where it was left to the newest closed minute."""
 
 import logging
 from collections import defaultdict
@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from openmanager.catalog import METRIC_KEYS
 from openmanager.errors import DamagedFrame
-from openmanager.settings import settings
 from openmanager.stores import hot
 from openmanager.stores.segments import BACKLOG, SEGMENT_MS, StoredFrame, read_shard_frames, segments_between
 from openmanager.telemetry import windows
@@ -25,7 +24,6 @@ CATCH_UP_MIN = 1440
 FORGET_MIN = 7 * 1440
 # Verdicts in one write, so that no request outgrows Redis' limit.
 _COMMIT_EVERY = 1000
-_LEASE_S = 120
 
 log = logging.getLogger(__name__)
 
@@ -53,26 +51,6 @@ class _Pending:
     rows: NDArray[np.int64]
     newest_ms: NDArray[np.int64]
     attributes: Mapping[str, str]
-
-
-def tick(now_ms: int, out_of_time: Callable[[], bool] = lambda: False) -> Report:
-    """One tick: nothing if another one took this minute, else a round of every shard."""
-    newest = newest_closed_minute(now_ms)
-    report = Report(newest * 60)
-    if not hot.take_lease(f"tick:{newest}", _LEASE_S):
-        report.held = True
-        return report
-    for shard in range(settings().shards):
-        if out_of_time():
-            report.carried_over.append(shard)
-        else:
-            run_shard(shard, newest, report, out_of_time)
-    return report
-
-
-def newest_closed_minute(now_ms: int) -> int:
-    """The newest minute (index since 1970) whose grace is over."""
-    return (now_ms - settings().grace_s * 1000) // MINUTE_MS - 1
 
 
 def run_shard(shard: int, newest: int, report: Report, out_of_time: Callable[[], bool]) -> None:
