@@ -20,7 +20,6 @@ class Settings:
     redis_url: str
     redis_token: str
     database_url: str
-    models_dir: Path
     shards: int
     grace_s: int
     push_interval_s: int
@@ -28,8 +27,14 @@ class Settings:
     store_timeout_s: float
 
 
-def _models_dir() -> Path:
-    """`models/` of the checkout, or /opt/models where the inference layer puts it."""
+def models_dir(env: Mapping[str, str]) -> Path:
+    """The models' folder: OPENMANAGER_MODELS, else `models/` of the checkout, else the inference layer's on Lambda."""
+    named = env.get("OPENMANAGER_MODELS")
+    return Path(named) if named else _installed_models_dir()
+
+
+@lru_cache(maxsize=1)
+def _installed_models_dir() -> Path:
     for parent in Path(__file__).resolve().parents:
         if (parent / "models" / "manifest.json").is_file():
             return parent / "models"
@@ -59,7 +64,6 @@ def read_settings(env: Mapping[str, str]) -> Settings:
         redis_url=env.get("UPSTASH_REDIS_REST_URL", ""),
         redis_token=env.get("UPSTASH_REDIS_REST_TOKEN", ""),
         database_url=env.get("DATABASE_URL", ""),
-        models_dir=Path(env["OPENMANAGER_MODELS"]) if env.get("OPENMANAGER_MODELS") else _models_dir(),
         shards=int(number("OPENMANAGER_SHARDS", 1, 1, 4096)),
         # A minute is judged this long after its end; it must cover one push interval and the way here.
         grace_s=int(number("OPENMANAGER_GRACE_S", 75, 0, 600)),

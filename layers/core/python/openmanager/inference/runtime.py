@@ -6,6 +6,8 @@ first use.
 
 import hashlib
 import json
+import math
+import os
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,19 +19,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from openmanager.errors import ModelUnavailable
-from openmanager.settings import settings
+from openmanager.settings import models_dir
 
+WHY_NOT = ""
 try:
     # Ends at Python 3.11; its successor reads the same files through the same interface.
     from tflite_runtime.interpreter import Interpreter
-except ImportError:
+except ImportError as former:
     try:
         from ai_edge_litert.interpreter import Interpreter
-    except ImportError:
+    except ImportError as latter:
         Interpreter = None
+        # Installed but built against another numpy or C library also ends here, so the reasons are kept.
+        WHY_NOT = f"{former}; {latter}"
 
 Array = NDArray[np.float32]
 MANIFEST = "manifest.json"
+SCHEMA = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,24 +56,40 @@ class Entry:
     sha256: str
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
-    constants: Mapping[str, float]
+    constants: Mapping[str, Any]
+
+
+class Constants(dict[str, Any]):
+    """A model's constants by name, floats and tuples of floats. Raises ModelUnavailable for one that it lacks."""
+
+    def __init__(self, source: str, values: Mapping[str, Any]) -> None:
+        super().__init__({key: _constant(key, value) for key, value in values.items()})
+        self._source = source
+
+    def __missing__(self, key: str) -> Any:
+        raise ModelUnavailable(f"{self._source} has no constant named {key}")
 
 
 def read_manifest(folder: Path) -> dict[str, Entry]:
-    """The models named in a folder's manifest. Raises ModelUnavailable if it is missing or unreadable."""
+    """The models named in a folder's manifest.
+
+    Raises ModelUnavailable if it is missing, unreadable, of another schema, or lacks something.
+    """
     path = folder / MANIFEST
     try:
-        models = json.loads(path.read_bytes())["models"]
+        content = json.loads(path.read_bytes())
+        if content["schema"] != SCHEMA:
+            raise ModelUnavailable(f"{path}: its schema is {content['schema']!r}, this version reads {SCHEMA}")
         return {
             name: Entry(
                 name,
                 str(m["file"]),
                 str(m["sha256"]),
-                tuple(Tensor(**t) for t in m["inputs"]),
-                tuple(Tensor(**t) for t in m["outputs"]),
-                {key: float(value) for key, value in m["constants"].items()},
+                tuple(map(_tensor, m["inputs"])),
+                tuple(map(_tensor, m["outputs"])),
+                Constants(f"{path}: model {name}", m["constants"]),
             )
-            for name, m in models.items()
+            for name, m in content["models"].items()
         }
     except OSError as error:
         raise ModelUnavailable(f"{path}: {error.strerror or error}") from error
@@ -75,12 +97,24 @@ def read_manifest(folder: Path) -> dict[str, Entry]:
         raise ModelUnavailable(f"{path}: not a manifest of ours ({error!r})") from error
 
 
+def _tensor(about: Mapping[str, Any]) -> Tensor:
+    return Tensor(str(about["name"]), str(about["tensor"]), int(about["width"]))
+
+
+def _constant(key: str, value: Any) -> float | tuple[float, ...]:
+    numbers = value if isinstance(value, list) else [value]
+    # bool is an int to Python, and json reads NaN and Infinity, none of which training writes.
+    if not numbers or not all(type(n) in (int, float) and math.isfinite(n) for n in numbers):
+        raise ValueError(f"constant {key} is {value!r}, not a finite number or a list of them")
+    return tuple(map(float, numbers)) if isinstance(value, list) else float(value)
+
+
 class Network(Protocol):
     """What the functions of this package need of a model."""
 
     @property
-    def constants(self) -> Mapping[str, float]:
-        """Scaling, thresholds and calibration, by name."""
+    def constants(self) -> Mapping[str, Any]:
+        """Scaling, thresholds and calibration, by name: numbers and tuples of numbers."""
 
     def run(self, *arrays: Array) -> tuple[Array, ...]:
         """Outputs (batch, width) for inputs (batch, width)."""
@@ -93,7 +127,7 @@ class Model:
         """Load and check. Raises ModelUnavailable naming the file and what is wrong with it."""
         path = folder / entry.file
         if Interpreter is None:
-            raise ModelUnavailable(f"{path}: neither tflite-runtime nor ai-edge-litert is installed")
+            raise ModelUnavailable(f"{path}: neither tflite-runtime nor ai-edge-litert can be used ({WHY_NOT})")
         try:
             content = path.read_bytes()
         except OSError as error:
@@ -144,8 +178,9 @@ class Model:
 
 def _indices(path: Path, details: Sequence[Mapping[str, Any]], expected: Sequence[Tensor]) -> list[int]:
     found = {d["name"]: d for d in details}
-    have = {name: tuple(d["shape_signature"][1:]) for name, d in found.items()}
-    want = {t.tensor: (t.width,) for t in expected}
+    # -1 is a batch that may be resized; a file with a fixed one would answer for as many rows only.
+    have = {name: (np.dtype(d["dtype"]).name, *map(int, d["shape_signature"])) for name, d in found.items()}
+    want = {t.tensor: ("float32", -1, t.width) for t in expected}
     if have != want:
         raise ModelUnavailable(f"{path}: its tensors are {have}, the manifest says {want}")
     return [int(found[t.tensor]["index"]) for t in expected]
@@ -161,7 +196,7 @@ def _load(folder: Path, name: str) -> Model:
 
 def model(name: str) -> Model:
     """The model `failure`, `anomaly` or `forecast`, loaded at the first call and kept."""
-    return _load(settings().models_dir, name)
+    return _load(models_dir(os.environ), name)
 
 
 def unload() -> None:
