@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from openmanager.catalog import FAILURE_INPUTS, METRIC, MODEL_METRICS
+from openmanager.measures import soon as soon
 from openmanager.telemetry import scaling
 
 Floats = NDArray[np.float32]
@@ -129,12 +130,6 @@ def folds(fleet: list[Server]) -> list[tuple[list[Server], list[Server]]]:
         )
         for k in range(FOLDS)
     ]
-
-
-def soon(label: NDArray[np.bool_], horizon: int) -> NDArray[np.bool_]:
-    """The operational target: an incident is active, or starts within `horizon` minutes."""
-    ahead = np.convolve(label[::-1], np.ones(horizon + 1))[: len(label)][::-1]
-    return np.asarray(ahead > 0)
 
 
 def _existing(folder: Path, part: str) -> Path:

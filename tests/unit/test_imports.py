@@ -81,11 +81,12 @@ def test_a_handler_stays_a_door(function: str) -> None:
 
 
 FLOORS = [
-    {"watch"},
-    {"fleet", "charts", "archive", "intake", "web"},
+    {"__main__"},
+    {"watch", "cli"},
+    {"fleet", "charts", "archive", "intake", "web", "evaluation"},
     {"sources", "inference", "stores"},
     {"telemetry"},
-    {"catalog", "suppliers", "settings", "errors", "logs"},
+    {"catalog", "suppliers", "settings", "errors", "logs", "measures"},
 ]
 # Neighbours on one floor that may know each other, and in which direction.
 SIDEWAYS = {("web", "fleet"), ("archive", "intake"), ("watch", "watch")}
