@@ -100,7 +100,8 @@ def forecasts(
     # The round keeps windows in float32:
     windows = windows.astype(np.float32).astype(np.float64)
     floor = 0.001 * (np.abs(windows).max(axis=1) if high is None else np.full(len(windows), high))
-    ahead = np.clip(forecast.path(windows, floor, steps), low, high) if len(windows) else np.empty((0, steps))
+    bounds = (-np.inf if low is None else low, np.inf if high is None else high)
+    ahead: Floats = np.clip(forecast.path(windows, floor, steps), *bounds) if len(windows) else np.empty((0, steps))
     return ahead if table.ndim == 2 else ahead[0]
 
 
