@@ -84,7 +84,7 @@ FLOORS = [
     {"__main__"},
     {"watch", "cli"},
     {"fleet", "charts", "archive", "intake", "web", "evaluation"},
-    {"sources", "inference", "stores"},
+    {"sources", "inference", "stores", "alerts"},
     {"telemetry"},
     {"catalog", "suppliers", "settings", "errors", "logs", "measures"},
 ]

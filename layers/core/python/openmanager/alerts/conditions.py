@@ -1,0 +1,90 @@
+"""What a verdict shows of a rule. Pure; `said` is a verdict, `metrics` the minute's values, both as JSON has them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from openmanager.alerts.machine import Condition
+from openmanager.alerts.rules import Rule, Severity
+
+_HOUR_S = 3600
+Said = Mapping[str, Any]
+
+
+def condition(rule: Rule, said: Said, metrics: Mapping[str, float]) -> Condition:
+    """The condition of one rule in one minute. What a verdict cannot say is unknown, never all right."""
+    return _KINDS[rule.kind](rule, said, metrics)
+
+
+def _threshold(rule: Rule, _: Said, metrics: Mapping[str, float]) -> Condition:
+    return _graded(rule, metrics.get(rule.metric), {"metric": rule.metric}, low_is_worse=not rule.above)
+
+
+def _offline(_: Rule, said: Said, metrics: Mapping[str, float]) -> Condition:
+    silence = said["silence"]
+    facts = {"silent_s": silence["silent_s"]}
+    if said["status"] == "offline":
+        return Condition("critical", "critical", value=silence["silent_s"], limit=silence["allowed_s"], facts=facts)
+    # A minute without samples is neither offline nor back.
+    if not metrics:
+        return Condition(unknown=True)
+    return Condition(value=silence["silent_s"], limit=silence["allowed_s"], facts=facts)
+
+
+def _anomaly(rule: Rule, said: Said, metrics: Mapping[str, float]) -> Condition:
+    anomaly = said["anomaly"]
+    # During a silence the score stands still, which is no sign of anything.
+    if not anomaly or not metrics:
+        return Condition(unknown=True)
+    facts = {key: anomaly[key] for key in ("contributions", "p_value") if key in anomaly}
+    return _graded(rule, anomaly["score"] / max(anomaly["threshold"], 1e-9), facts)
+
+
+def _failure(rule: Rule, said: Said, metrics: Mapping[str, float]) -> Condition:
+    failure = said["failure"]
+    if not failure or not metrics:
+        return Condition(unknown=True)
+    return _graded(rule, failure["probability"], {"horizon_minutes": failure["horizon_minutes"]})
+
+
+def _exhaustion(rule: Rule, said: Said, _: Mapping[str, float]) -> Condition:
+    found = said["exhaustion"].get(rule.metric)
+    if found is None:
+        return Condition(unknown=True)
+    facts = {"metric": rule.metric, **found}
+    # A forecast that does not beat the last value on this very series may be shown, but pages nobody.
+    if found["outcome"] != "crosses" or not found["skilled"]:
+        return Condition(facts=facts)
+    return _graded(rule, found["earliest_s"] / _HOUR_S, facts, low_is_worse=True)
+
+
+_KINDS = {
+    "threshold": _threshold,
+    "offline": _offline,
+    "anomaly": _anomaly,
+    "failure": _failure,
+    "exhaustion": _exhaustion,
+}
+
+
+def _graded(rule: Rule, value: float | None, facts: dict[str, Any], low_is_worse: bool = False) -> Condition:
+    """The level that a value reaches, and the one that it has not recovered from."""
+    if value is None:
+        return Condition(unknown=True)
+    sign = -1 if low_is_worse else 1
+
+    def reaches(level: float | None) -> bool:
+        return level is not None and sign * value >= sign * level
+
+    level: Severity | None = None
+    held: Severity | None = None
+    grades: tuple[tuple[Severity, float | None, float | None], ...] = (
+        ("warning", rule.warning, rule.recover_warning),
+        ("critical", rule.critical, rule.recover_critical),
+    )
+    for severity, at, recover in grades:
+        if reaches(at):
+            level = severity
+        if reaches(at if recover is None else recover):
+            held = severity
+    limit = rule.critical if held == "critical" or rule.warning is None else rule.warning
+    return Condition(level, held, value=round(value, 4), limit=limit, facts=facts)

@@ -1,0 +1,176 @@
+"""Alert rules: validated data with good defaults. What a rule watches, from where on, and how it behaves over time."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, asdict, dataclass, fields
+from typing import Any, Literal, get_args
+
+from openmanager.catalog import METRIC
+from openmanager.errors import InvalidInput
+
+Kind = Literal["threshold", "offline", "anomaly", "failure", "exhaustion"]
+Severity = Literal["warning", "critical"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+PREDICTIVE: frozenset[Kind] = frozenset({"failure", "exhaustion"})
+MAX_RULES = 200
+_WEEK_MIN = 7 * 1440
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule; levels are in the unit of what its kind watches, and None switches a level off.
+
+    threshold: the metric's value, `above` or below the level; it is over once the value has passed `recover_*`.
+    offline: no samples for as long as the server's cadence allows; always critical.
+    anomaly: the smoothed reconstruction error as a multiple of the server's own threshold.
+    failure: the probability of an incident within 30 minutes.
+    exhaustion: hours until the metric may cross its limit, at the earliest; `above` does not matter.
+
+    `for_min` minutes a condition must hold before it fires, `keep_firing_min` minutes it must be over before it is
+    resolved. Unacknowledged alerts are told again every `repeat_min` and escalated once after `escalate_min` (0: no).
+    `servers` and `roles` restrict the rule; empty means all. `weekly_budget` bounds how often a predictive rule may
+    page for one server in a week (0: no bound).
+    """
+
+    id: str
+    kind: Kind
+    metric: str = ""
+    warning: float | None = None
+    critical: float | None = None
+    recover_warning: float | None = None
+    recover_critical: float | None = None
+    above: bool = True
+    for_min: int = 0
+    keep_firing_min: int = 5
+    repeat_min: int = 240
+    escalate_min: int = 0
+    weekly_budget: int = 0
+    enabled: bool = True
+    servers: tuple[str, ...] = ()
+    roles: tuple[str, ...] = ()
+
+    @property
+    def predictive(self) -> bool:
+        """Whether it speaks of what has not happened yet."""
+        return self.kind in PREDICTIVE
+
+    def concerns(self, server: str, role: str) -> bool:
+        """Whether the rule watches this server."""
+        if not self.enabled:
+            return False
+        return (not self.servers or server in self.servers) and (not self.roles or role in self.roles)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The rule as JSON values."""
+        return asdict(self) | {"servers": list(self.servers), "roles": list(self.roles)}
+
+
+DEFAULTS: tuple[Rule, ...] = (
+    Rule("cpu", "threshold", "cpu_utilization", 80, 90, 65, 75, for_min=5),
+    Rule("memory", "threshold", "memory_used_effective", 80, 90, 75, 85, for_min=5),
+    Rule("filesystem", "threshold", "filesystem_utilization", 80, 90, 78, 88, for_min=5, repeat_min=1440),
+    Rule("offline", "offline", keep_firing_min=2, escalate_min=30),
+    Rule("anomaly", "anomaly", warning=1.0, recover_warning=0.7, for_min=3, keep_firing_min=15),
+    Rule(
+        "failure",
+        "failure",
+        warning=0.5,
+        recover_warning=0.3,
+        for_min=5,
+        keep_firing_min=15,
+        weekly_budget=1,
+    ),
+    *(
+        Rule(
+            f"{metric.partition('_')[0]}_exhaustion",
+            "exhaustion",
+            metric,
+            warning=24,
+            critical=4,
+            recover_warning=30,
+            recover_critical=6,
+            for_min=15,
+            keep_firing_min=30,
+            weekly_budget=2,
+        )
+        for metric in ("filesystem_utilization", "memory_used_effective", "swap_utilization")
+    ),
+)
+_NUMBERS = {"warning", "critical", "recover_warning", "recover_critical"}
+_MINUTES = {"for_min", "keep_firing_min", "repeat_min", "escalate_min"}
+_NAMES = {"servers", "roles"}
+
+
+def parse_rules(items: Any) -> tuple[Rule, ...]:
+    """The rules of a JSON list. Raises InvalidInput naming rule and field."""
+    if not isinstance(items, Sequence) or isinstance(items, str) or len(items) > MAX_RULES:
+        raise InvalidInput("rules", f"must be a list of at most {MAX_RULES}")
+    rules = tuple(parse_rule(item) for item in items)
+    for rule in rules:
+        if sum(r.id == rule.id for r in rules) > 1:
+            raise InvalidInput(f"rules.{rule.id}", "stands twice")
+    return rules
+
+
+def parse_rule(item: Any) -> Rule:
+    """One rule from JSON. Raises InvalidInput naming the field."""
+    if not isinstance(item, Mapping):
+        raise InvalidInput("rule", "must be an object")
+    known = {f.name for f in fields(Rule)}
+    if unknown := sorted(set(item) - known):
+        raise InvalidInput(unknown[0], f"is not a field of a rule; these are: {', '.join(sorted(known))}")
+    for f in fields(Rule):
+        if f.default is MISSING and f.name not in item:
+            raise InvalidInput(f.name, "is missing")
+    values = {name: _value(name, value) for name, value in item.items()}
+    rule = Rule(**values)
+    _check(rule)
+    return rule
+
+
+def _value(name: str, value: Any) -> Any:
+    if name in _NUMBERS:
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+            raise InvalidInput(name, f"{value!r} is not a number")
+        return None if value is None else float(value)
+    if name in _MINUTES or name == "weekly_budget":
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _WEEK_MIN:
+            raise InvalidInput(name, f"{value!r} is not a whole number from 0 to {_WEEK_MIN}")
+        return value
+    if name in ("above", "enabled"):
+        if not isinstance(value, bool):
+            raise InvalidInput(name, f"{value!r} is not true or false")
+        return value
+    if name in _NAMES:
+        if not isinstance(value, list | tuple) or not all(isinstance(v, str) for v in value):
+            raise InvalidInput(name, "must be a list of names")
+        return tuple(value)
+    if not isinstance(value, str):
+        raise InvalidInput(name, f"{value!r} is not a text")
+    return value
+
+
+def _check(rule: Rule) -> None:
+    """Raises InvalidInput where the fields contradict each other."""
+    if not rule.id or len(rule.id) > 64 or not all(c.isalnum() or c in "-_." for c in rule.id):
+        raise InvalidInput("id", "must be 1 to 64 letters, digits, '-', '_' or '.'")
+    if rule.kind not in KINDS:
+        raise InvalidInput("kind", f"{rule.kind!r} is none of {', '.join(KINDS)}")
+    needs_metric = rule.kind in ("threshold", "exhaustion")
+    if needs_metric and rule.metric not in METRIC:
+        raise InvalidInput("metric", f"{rule.metric!r} is not in the catalogue")
+    if rule.kind == "exhaustion" and METRIC[rule.metric].high is None:
+        raise InvalidInput("metric", f"{rule.metric!r} has no natural limit to run into")
+    if not needs_metric and rule.metric:
+        raise InvalidInput("metric", f"a rule of kind {rule.kind} takes none")
+    if rule.kind != "offline" and rule.warning is None and rule.critical is None:
+        raise InvalidInput("warning", "a rule needs a warning or a critical level")
+    low_is_worse = rule.kind == "exhaustion" or (rule.kind == "threshold" and not rule.above)
+    sign = -1 if low_is_worse else 1
+    if rule.warning is not None and rule.critical is not None and sign * rule.critical < sign * rule.warning:
+        raise InvalidInput("critical", "must be worse than the warning level")
+    for level, recover in (("warning", rule.recover_warning), ("critical", rule.recover_critical)):
+        at = getattr(rule, level)
+        if recover is not None and at is None:
+            raise InvalidInput(f"recover_{level}", f"there is no {level} level to recover from")
+        if recover is not None and sign * recover > sign * at:
+            raise InvalidInput(f"recover_{level}", f"must not be worse than the {level} level")
