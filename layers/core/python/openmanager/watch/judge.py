@@ -73,17 +73,29 @@ def judge(
     `x` (n, len(METRICS)) the minute's metrics, NaN where unknown; `rows` (n,) how many instants it had samples for;
     `newest_ms` (n,) the newest of them. Each row depends on its own server alone.
     """
-    _learn_presence(states, minute, rows, newest_ms)
-    z = _scale(states, x[:, _MODEL_COLUMNS].astype(np.float32))
-    absent: list[str] = []
-    scores = _scored(states, z, absent)
-    chances = _chances(states, z, absent)
-    paths = _paths(states, x, absent)
+    scores, chances, absent = learn(states, minute, x, rows, newest_ms)
+    paths = _paths(states, absent)
     silent = _silent(states, minute)
     return [
         _verdict(server, states[i], minute, x[i], bool(silent[i]), scores[i], chances[i], paths[i], absent)
         for i, server in enumerate(servers)
     ]
+
+
+def learn(
+    states: States, minute: int, x: Table, rows: NDArray[np.int64], newest_ms: NDArray[np.int64]
+) -> tuple[list[dict[str, Any] | None], list[dict[str, Any] | None], list[str]]:
+    """All that `judge` remembers of a minute, and what the models said on the way: (anomalies, chances, models absent).
+
+    A past that is replayed comes through here alone, so that it leaves the very record that rounds would have left.
+    """
+    _learn_presence(states, minute, rows, newest_ms)
+    z = _scale(states, x[:, _MODEL_COLUMNS].astype(np.float32))
+    absent: list[str] = []
+    scores = _scored(states, z, absent)
+    chances = _chances(states, z, absent)
+    _shift_windows(states, x)
+    return scores, chances, absent
 
 
 def _learn_presence(states: States, minute: int, rows: NDArray[np.int64], newest_ms: NDArray[np.int64]) -> None:
@@ -164,13 +176,18 @@ def _chances(states: States, z: NDArray[np.float32], absent: list[str]) -> list[
     return answers
 
 
-def _paths(states: States, x: Table, absent: list[str]) -> list[dict[str, list[float]]]:
-    """The next 30 minutes of each forecast metric whose last hour is complete; short gaps hold the last value."""
+def _shift_windows(states: States, x: Table) -> None:
+    """The minute enters the last hour of each forecast metric; short gaps hold the last value."""
     windows = states["windows"]
     value = x[:, _FORECAST_COLUMNS].astype(np.float32)
     value = np.where(np.isnan(value), windows[:, :, -1], value)
     windows[:, :, :-1] = windows[:, :, 1:].copy()
     windows[:, :, -1] = value
+
+
+def _paths(states: States, absent: list[str]) -> list[dict[str, list[float]]]:
+    """The next 30 minutes of each forecast metric whose last hour is complete."""
+    windows = states["windows"]
     answers: list[dict[str, list[float]]] = [{} for _ in range(len(states))]
     at, series = np.nonzero(~np.isnan(windows).any(axis=2))
     if not len(at):

@@ -7,9 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from openmanager.catalog import METRIC_KEYS
 from openmanager.errors import DamagedFrame
 from openmanager.stores import hot
 from openmanager.stores.segments import BACKLOG, SEGMENT_MS, StoredFrame, read_shard_frames, segments_between
@@ -17,6 +15,7 @@ from openmanager.telemetry import windows
 from openmanager.telemetry.samples import MINUTE_MS, Samples, merge
 from openmanager.watch.judge import Verdict, judge, values
 from openmanager.watch.state import States, new_states, pack, unpack
+from openmanager.watch.waiting import Waiting, gridded
 
 # How far back a server's past is judged: the hot half keeps no more, and a longer silence starts anew.
 CATCH_UP_MIN = 1440
@@ -42,17 +41,6 @@ class Report:
     carried_over: list[int] = field(default_factory=list)
 
 
-@dataclass(slots=True)
-class _Pending:
-    """What waits to be judged of one server: from minute `first` on, a row of each array a minute."""
-
-    first: int
-    table: NDArray[np.float64]
-    rows: NDArray[np.int64]
-    newest_ms: NDArray[np.int64]
-    attributes: Mapping[str, str]
-
-
 def run_shard(shard: int, newest: int, report: Report, out_of_time: Callable[[], bool]) -> None:
     """Judge a shard's servers up to minute `newest`, in order, and commit; what time forbids stays for the next."""
     usual = segments_between(newest * MINUTE_MS - windows.LOOKBACK_MS, (newest + 1) * MINUTE_MS)
@@ -69,7 +57,7 @@ def run_shard(shard: int, newest: int, report: Report, out_of_time: Callable[[],
 
 def _pending(
     servers: list[str], states: States, found: Sequence[StoredFrame], newest: int, report: Report
-) -> tuple[list[_Pending], list[str], States]:
+) -> tuple[list[Waiting], list[str], States]:
     """What waits for each server, those seen for the first time added to `servers` and `states`."""
     judged = dict(zip(servers, (int(j) for j in states["judged"]), strict=True))
     tables: dict[str, list[Samples]] = defaultdict(list)
@@ -98,7 +86,7 @@ def _pending(
         samples = merged.get(server, _NOTHING)
         start = int(states["judged"][i]) + 1 if server in judged else _first_minute(samples, newest)
         first = max(start, newest - CATCH_UP_MIN)
-        pending.append(_waiting(samples, first, newest, attributes.get(server, {})))
+        pending.append(gridded(samples, first, newest, attributes.get(server)))
     return pending, servers, states
 
 
@@ -112,24 +100,12 @@ def _first_minute(samples: Samples, newest: int) -> int:
     return int(minutes[0]) if len(minutes) else newest + 1
 
 
-def _waiting(samples: Samples, first: int, newest: int, attributes: Mapping[str, str]) -> _Pending:
-    n = max(0, newest - first + 1)
-    start, stop = first * MINUTE_MS, (first + n) * MINUTE_MS
-    table = windows.metrics(samples, start, stop, MINUTE_MS) if n else np.empty((0, len(METRIC_KEYS)))
-    inside = samples.times[(samples.times >= start) & (samples.times < stop)]
-    minute = inside // MINUTE_MS - first
-    rows = np.bincount(minute, minlength=n)
-    newest_ms = np.zeros(n, np.int64)
-    newest_ms[minute] = inside  # times increase, so each minute keeps its last
-    return _Pending(first, table, rows, newest_ms, attributes)
-
-
 def _judge_all(
     shard: int,
     number: int,
     servers: list[str],
     states: States,
-    pending: list[_Pending],
+    pending: list[Waiting],
     newest: int,
     report: Report,
     out_of_time: Callable[[], bool],
