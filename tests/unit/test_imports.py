@@ -83,13 +83,13 @@ def test_a_handler_stays_a_door(function: str) -> None:
 FLOORS = [
     {"__main__"},
     {"watch", "cli"},
-    {"fleet", "charts", "archive", "intake", "web", "evaluation"},
+    {"fleet", "charts", "archive", "intake", "web", "notify", "evaluation"},
     {"sources", "inference", "stores", "alerts"},
     {"telemetry"},
     {"catalog", "suppliers", "settings", "errors", "logs", "measures"},
 ]
 # Neighbours on one floor that may know each other, and in which direction.
-SIDEWAYS = {("web", "fleet"), ("archive", "intake"), ("watch", "watch")}
+SIDEWAYS = {("web", "fleet"), ("archive", "intake"), ("archive", "notify"), ("watch", "watch")}
 
 
 def _room(module: str) -> str:
