@@ -6,6 +6,7 @@
     demo [FILE...]                                          replay recorded servers into what runs
     export FOLDER [--help]                                  write history to CSV or Parquet
     import FOLDER|FILE [--help]                             send such files through the ingest door
+    evaluate FILE.csv [--help]                              score a recording of your own with the models
     install                                                 only make .venv and install into it
 
 The first call makes .venv in this folder and installs requirements.lock into it; later calls do so only when that file
@@ -29,7 +30,7 @@ NEW_ENOUGH = f"import sys; sys.exit(sys.version_info < {NEEDED!r})"
 
 HERE = Path(__file__).resolve().parent
 LOCK = HERE / "requirements.lock"
-COMMANDS = ("up", "test", "demo", "export", "import", "install")
+COMMANDS = ("up", "test", "demo", "export", "import", "evaluate", "install")
 
 
 def say(text):
@@ -158,6 +159,8 @@ def main(*arguments):
         venv.become("-m", "pytest", *arguments[1:])
     if command in ("export", "import"):
         venv.become("-m", "infra.transfer", *arguments)
+    if command == "evaluate":
+        venv.become("-m", "openmanager", *arguments)
     if command != "install":
         venv.become("-m", "infra.local", *arguments)
     return 0

@@ -1,6 +1,8 @@
 """The public evaluation functions: they say what the live round says, and never look ahead."""
 
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -212,3 +214,12 @@ WRONG: list[tuple[Callable[[], Any], str]] = [
 def test_a_wrong_argument_is_named(call: Callable[[], Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_the_readme_shows_what_runs() -> None:
+    readme = (Path(__file__).resolve().parents[2] / "README.md").read_text()
+    (snippet,) = [part for part in re.findall(r"```python\n(.*?)```", readme, re.DOTALL) if "evaluation" in part]
+    x = walk(300, 9, 0.0)
+    names = {"history": x[:250], "live": x[250:], "cpu": np.clip(x[:, 0], 0, 100)}
+    exec(snippet, names)
+    assert names["scores"].score.shape == (50,)  # type: ignore[attr-defined]
