@@ -25,6 +25,7 @@ class Settings:
     push_interval_s: int
     stream_window_s: float
     store_timeout_s: float
+    notify_allow_private: bool
 
 
 def models_dir(env: Mapping[str, str]) -> Path:
@@ -70,6 +71,8 @@ def read_settings(env: Mapping[str, str]) -> Settings:
         push_interval_s=int(number("OPENMANAGER_PUSH_INTERVAL_S", 60, 1, 3600)),
         stream_window_s=number("OPENMANAGER_STREAM_WINDOW_S", 25, 0, 900),
         store_timeout_s=number("OPENMANAGER_STORE_TIMEOUT_S", 3, 0.05, 60),
+        # For receivers on one's own network: private addresses and plain http.
+        notify_allow_private=env.get("OPENMANAGER_NOTIFY_ALLOW_PRIVATE", "") == "1",
     )
 
 
