@@ -10,6 +10,9 @@ from openmanager.inference.runtime import Array, Network, model
 WINDOW = 60
 STEPS = 30
 UNITS = 50
+# Slow series, such as memory in use, move by a hundredth of a thousandth of their range a step: a scale that stops
+# shrinking before that leaves them within the network's noise, and is worse than the last value on them.
+REST = 0.01
 
 
 def path(
@@ -20,8 +23,8 @@ def path(
 ) -> NDArray[np.float64]:
     """The next `steps` values of n series, (n, steps), in the series' own units and on the windows' own grid.
 
-    `windows` (n, 60) the last values, oldest first, none missing; `floor` (n,) the smallest step worth telling from
-    rest, in the series' unit (.001 of the range is what the network was trained with).
+    `windows` (n, 60) the last values, oldest first, none missing; `floor` (n,) a thousandth of the range the series
+    can take, in its unit: at a hundredth of it the scale stops shrinking, so that rest stays rest.
     """
     windows = np.asarray(windows, np.float64)
     if windows.ndim != 2 or windows.shape[1] != WINDOW:
@@ -44,9 +47,9 @@ def path(
 
 
 def step_size(windows: NDArray[np.float64], floor: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
-    """The scale (n,) of windows (n, 60): their mean absolute one-step change, at least `floor` (n,)."""
+    """The scale (n,) of windows (n, 60): their mean absolute one-step change, at least `REST` times `floor` (n,)."""
     change = np.abs(np.diff(windows, axis=1))
     total = np.zeros(len(windows))
     for column in change.T:
         total += column
-    return np.maximum(total / change.shape[1], np.maximum(np.asarray(floor, np.float64), 1e-9))
+    return np.maximum(total / change.shape[1], np.maximum(REST * np.asarray(floor, np.float64), 1e-9))
