@@ -13,7 +13,9 @@ from openmanager.stores import hot
 from openmanager.stores.segments import BACKLOG, SEGMENT_MS, StoredFrame, read_shard_frames, segments_between
 from openmanager.telemetry import windows
 from openmanager.telemetry.samples import MINUTE_MS, Samples, merge
-from openmanager.watch.judge import Verdict, judge, values
+from openmanager.watch.judge import Verdict, values
+from openmanager.watch.poison import anew, judge_apart
+from openmanager.watch.rebuild import PAST, adopt, catch_up, split
 from openmanager.watch.state import States, new_states, pack, unpack
 from openmanager.watch.waiting import Waiting, gridded
 
@@ -37,26 +39,78 @@ class Report:
     verdicts: int = 0
     servers: int = 0
     damaged: int = 0
+    # Minutes that lay out of reach when their server's turn came, so that nobody will judge them.
+    skipped: int = 0
+    # How many messages went to the queue; their rounds have reports of their own.
+    queued: int = 0
     overtaken: list[int] = field(default_factory=list)
     carried_over: list[int] = field(default_factory=list)
+    # Shard -> start (s) of the first minute that it still owes.
+    behind: dict[int, int] = field(default_factory=dict)
+    # Shard -> why its round broke off; server -> why it could not be judged.
+    failed: dict[int, str] = field(default_factory=dict)
+    poison: dict[str, str] = field(default_factory=dict)
+    # Servers whose rebuilt record was taken on.
+    rebuilt: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Marks:
+    """What verdicts say beyond the models, and what the commit does for it.
+
+    `rebuilding` the servers whose record is still to be rebuilt, `asked` those for whom this round asks for it,
+    `adopted` those whose rebuilt record it took on; `damaged` how many frames of a server and minute did not read.
+    """
+
+    rebuilding: set[str]
+    asked: set[str]
+    adopted: set[str]
+    damaged: dict[tuple[str, int], int] = field(default_factory=lambda: defaultdict(int))
+
+    def put(self, verdict: Verdict) -> None:
+        if verdict.server in self.rebuilding:
+            verdict.missing["rebuilding"] = True
+        if count := self.damaged.get((verdict.server, verdict.minute)):
+            verdict.missing["damaged_frames"] = count
 
 
 def run_shard(shard: int, newest: int, report: Report, out_of_time: Callable[[], bool]) -> None:
     """Judge a shard's servers up to minute `newest`, in order, and commit; what time forbids stays for the next."""
     usual = segments_between(newest * MINUTE_MS - windows.LOOKBACK_MS, (newest + 1) * MINUTE_MS)
     number, texts, found = hot.read_round(shard, usual)
+    texts, pasts = split(texts)
     servers, states = unpack(texts)
+    unreadable = [servers[i] for i in np.flatnonzero(states["judged"] == 0)]
+    _begin_again(states, newest)
+    servers, states, replaced = adopt(servers, states, pasts)
+    adopted = {server for server, text in pasts.items() if text}
+    asked = set(unreadable) - adopted
+    marks = _Marks(asked | (pasts.keys() - adopted), asked, adopted)
+    report.rebuilt += sorted(adopted)
     oldest = max(int(states["judged"].min(initial=newest)) + 1, newest - CATCH_UP_MIN)
     earlier = segments_between(oldest * MINUTE_MS - windows.LOOKBACK_MS, (newest + 1) * MINUTE_MS)
     found += read_shard_frames(shard, [s for s in earlier if s not in usual])
-    pending, servers, states = _pending(servers, states, found, newest, report)
+    pending, servers, states = _pending(servers, states, found, newest, report, marks)
+    pending = catch_up(servers, states, pending, replaced)
     report.servers += len(servers)
     if pending:
-        _judge_all(shard, number, servers, states, pending, newest, report, out_of_time)
+        _judge_all(shard, number, servers, states, pending, newest, report, marks, out_of_time)
+
+
+def _begin_again(states: States, newest: int) -> None:
+    """Records that did not read go on from where the others of the shard are."""
+    lost = states["judged"] == 0
+    if lost.any():
+        states[lost] = anew(states[lost], int(states["judged"].max()) or newest - 1)
 
 
 def _pending(
-    servers: list[str], states: States, found: Sequence[StoredFrame], newest: int, report: Report
+    servers: list[str],
+    states: States,
+    found: Sequence[StoredFrame],
+    newest: int,
+    report: Report,
+    marks: _Marks,
 ) -> tuple[list[Waiting], list[str], States]:
     """What waits for each server, those seen for the first time added to `servers` and `states`."""
     judged = dict(zip(servers, (int(j) for j in states["judged"]), strict=True))
@@ -70,9 +124,11 @@ def _pending(
             continue
         try:
             samples, about = frame.read()
-        except DamagedFrame as error:
+        except Exception as error:
+            # Whatever it is that this frame does to the decoder, it does it to its own server only.
             report.damaged += 1
-            log.warning("set aside: %s", error)
+            marks.damaged[frame.server, frame.first_ms // MINUTE_MS * 60] += 1
+            log.warning("passed over: %s", error, exc_info=not isinstance(error, DamagedFrame))
             continue
         tables[frame.server].append(samples)
         attributes[frame.server].update(about)
@@ -86,6 +142,9 @@ def _pending(
         samples = merged.get(server, _NOTHING)
         start = int(states["judged"][i]) + 1 if server in judged else _first_minute(samples, newest)
         first = max(start, newest - CATCH_UP_MIN)
+        if first > start:
+            report.skipped += first - start
+            log.warning("%s: %d minutes from %d on are out of reach", server, first - start, start * 60)
         pending.append(gridded(samples, first, newest, attributes.get(server)))
     return pending, servers, states
 
@@ -108,6 +167,7 @@ def _judge_all(
     pending: list[Waiting],
     newest: int,
     report: Report,
+    marks: _Marks,
     out_of_time: Callable[[], bool],
 ) -> None:
     """Minute by minute over all servers that wait for it, writing whenever enough has gathered."""
@@ -122,7 +182,12 @@ def _judge_all(
         newest_ms = np.array([pending[i].newest_ms[j] for i, j in zip(active, at, strict=True)])
         names = [servers[i] for i in active]
         some = states[active]
-        said = judge(names, some, minute, x, rows, newest_ms)
+        said = judge_apart(names, some, minute, x, rows, newest_ms, report.poison)
+        for verdict in said:
+            if "record" in verdict.missing:
+                marks.asked.add(verdict.server)
+                marks.rebuilding.add(verdict.server)
+            marks.put(verdict)
         states[active] = some
         verdicts += said
         report.judged = minute * 60
@@ -136,7 +201,7 @@ def _judge_all(
                 }
         done = minute == newest or out_of_time()
         if done or len(verdicts) >= _COMMIT_EVERY:
-            if not _commit(shard, number, servers, states, verdicts, latest, minute == newest):
+            if not _commit(shard, number, servers, states, verdicts, latest, minute == newest, marks):
                 report.overtaken.append(shard)
                 return
             report.verdicts += len(verdicts)
@@ -145,6 +210,7 @@ def _judge_all(
         if done:
             if minute < newest:
                 report.carried_over.append(shard)
+                report.behind[shard] = (minute + 1) * 60
             return
 
 
@@ -156,6 +222,7 @@ def _commit(
     verdicts: list[Verdict],
     latest: dict[str, Any],
     newest: bool,
+    marks: _Marks,
 ) -> bool:
     """Write what was judged; the live feed hears only of the newest minute."""
     judged = [i for i, state in enumerate(states) if state["judged"]]
@@ -165,11 +232,12 @@ def _commit(
     return hot.commit_round(
         shard,
         number,
-        {servers[i]: pack(states[i]) for i in judged if servers[i] not in gone},
+        {servers[i]: pack(states[i]) for i in judged if servers[i] not in gone}
+        | {f"{server}{PAST}": "" for server in marks.asked - gone},
         latest | {f"{server}|verdict": v.as_dict() for server, v in last.items()},
         said,
         _events(verdicts[-1].minute, last, latest) if newest else [],
-        sorted(gone),
+        [*sorted(gone), *(f"{server}{PAST}" for server in sorted(marks.adopted))],
     )
 
 
