@@ -5,10 +5,10 @@ TRAIN_PYTHON ?= python3.12
 DATA ?= ../shared/data
 
 .DEFAULT_GOAL := help
-.PHONY: help run test demo lint bench train lock venv
+.PHONY: help run test demo lint bench bench-onnx train lock venv
 
 help:  ## list these targets
-	@sed -n 's/^\([a-z]*\):.*  ## /\1	/p' Makefile | expand -t 8
+	@sed -n 's/^\([a-z-]*\):.*  ## /\1	/p' Makefile | expand -t 12
 
 run:  ## start OpenManager on this machine (PORT, OPENMANAGER_DATA); Ctrl-C stops it
 	@exec $(PYTHON) run.py up
@@ -26,6 +26,11 @@ lint: venv  ## check style and types
 
 bench: venv  ## measure what the budgets are about
 	$(VENV_PYTHON) -m tests.bench
+
+bench-onnx:  ## the models beside ONNX Runtime, in an environment of its own (.venv-bench)
+	@$(PYTHON) run.py --venv .venv-bench install
+	@.venv-bench/bin/python -m pip install -q -r tests/bench/requirements.txt
+	.venv-bench/bin/python -m tests.bench inference
 
 train:  ## train the models anew (TRAIN_PYTHON, DATA; TensorFlow comes into a .venv-train of its own)
 	@test -x .venv-train/bin/python || $(TRAIN_PYTHON) -m venv .venv-train

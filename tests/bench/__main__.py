@@ -1,4 +1,4 @@
-"""`python -m tests.bench [codec] [commands] [throughput] [faults] [--servers 1,100,1000]`: all of them by default."""
+"""`python -m tests.bench [codec] [commands] [throughput] [faults] [inference]`: all of them by default."""
 
 import argparse
 import os
@@ -11,7 +11,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from tests.bench.output import say
 
-PARTS = ("codec", "commands", "throughput", "faults")
+PARTS = ("codec", "commands", "throughput", "faults", "inference")
 
 
 def run(part: str, sizes: list[int]) -> None:
@@ -24,6 +24,10 @@ def run(part: str, sizes: list[int]) -> None:
         from tests.bench import commands
 
         commands.main(sizes)
+    elif part == "inference":
+        from tests.bench import inference
+
+        inference.main()
     else:
         from tests.bench import faults, throughput
 
