@@ -1,4 +1,4 @@
-"""Every minute: one prediction round."""
+"""Every minute: one prediction round of every shard, done here or handed to the queue."""
 
 import time
 from dataclasses import asdict

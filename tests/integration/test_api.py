@@ -13,6 +13,7 @@ from openmanager.watch import rounds
 from openmanager.web import health
 
 from functions.archive.handler import handler as archive
+from functions.cron.handler import handler as cron
 from functions.ingest.handler import handler as ingest
 from functions.predictions.handler import handler as predictions
 from functions.servers.handler import handler as servers
@@ -148,7 +149,14 @@ PUBLIC = {"/api/health", "/api/docs", "/api/docs/{asset}", "/api/openapi.json"}
 
 
 def test_every_route_but_health_and_documentation_wants_the_key(stores_env: dict[str, str]) -> None:
-    handlers = {"ingest": ingest, "servers": servers, "predictions": predictions, "stream": stream, "system": system}
+    handlers = {
+        "cron": cron,
+        "ingest": ingest,
+        "servers": servers,
+        "predictions": predictions,
+        "stream": stream,
+        "system": system,
+    }
     tried = 0
     for function in read_service(openapi.ROOT / "serverless.yml").functions:
         for route in function.routes:
@@ -157,7 +165,7 @@ def test_every_route_but_health_and_documentation_wants_the_key(stores_env: dict
                 status = invoke(handlers[function.name], route.method, path, key=key).status
                 assert (status == 401) == (route.path not in PUBLIC), route
                 tried += 1
-    assert tried == 3 * 13
+    assert tried == 3 * 14
 
 
 def test_health_says_when_redis_is_away(

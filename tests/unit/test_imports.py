@@ -44,6 +44,23 @@ NEEDS = {
         "aws_lambda_powertools",
         "openmanager.inference.runtime",
     },
+    "predict": {
+        "numpy",
+        "tflite_runtime",
+        "ai_edge_litert",
+        "httpx",
+        "aws_lambda_powertools",
+        "openmanager.inference.runtime",
+    },
+    "cron": {
+        "fastapi",
+        "mangum",
+        "numpy",
+        "tflite_runtime",
+        "ai_edge_litert",
+        "httpx",
+        "openmanager.inference.runtime",
+    },
     "archive": {"numpy", "psycopg", "httpx", "aws_lambda_powertools"},
 }
 FUNCTIONS = sorted(p.parent.name for p in (ROOT / "functions").glob("*/handler.py"))

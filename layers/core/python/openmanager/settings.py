@@ -25,6 +25,8 @@ class Settings:
     push_interval_s: int
     stream_window_s: float
     store_timeout_s: float
+    queue_url: str
+    cron_secret: str
     notify_allow_private: bool
 
 
@@ -59,6 +61,9 @@ def read_settings(env: Mapping[str, str]) -> Settings:
     api_key = env.get("OPENMANAGER_API_KEY", "")
     if stage != "local" and len(api_key) < MIN_SECRET_LENGTH:
         raise InvalidSettings(f"OPENMANAGER_API_KEY: needs at least {MIN_SECRET_LENGTH} characters")
+    cron_secret = env.get("OPENMANAGER_CRON_SECRET", "")
+    if cron_secret and stage != "local" and len(cron_secret) < MIN_SECRET_LENGTH:
+        raise InvalidSettings(f"OPENMANAGER_CRON_SECRET: needs at least {MIN_SECRET_LENGTH} characters")
     return Settings(
         stage=stage,
         api_key=api_key,
@@ -71,6 +76,8 @@ def read_settings(env: Mapping[str, str]) -> Settings:
         push_interval_s=int(number("OPENMANAGER_PUSH_INTERVAL_S", 60, 1, 3600)),
         stream_window_s=number("OPENMANAGER_STREAM_WINDOW_S", 25, 0, 900),
         store_timeout_s=number("OPENMANAGER_STORE_TIMEOUT_S", 3, 0.05, 60),
+        queue_url=env.get("OPENMANAGER_QUEUE_URL", ""),
+        cron_secret=cron_secret,
         # For receivers on one's own network: private addresses and plain http.
         notify_allow_private=env.get("OPENMANAGER_NOTIFY_ALLOW_PRIVATE", "") == "1",
     )

@@ -1,4 +1,7 @@
-"""Redis (hot), Postgres (history) and the live feed. Commands and SQL are written out here and nowhere else."""
+"""Redis (hot), Postgres (history), the live feed and the queue of rounds.
+
+Commands and SQL are written out here and nowhere else.
+"""
 
 import sys
 
@@ -10,6 +13,8 @@ def reset() -> None:
             if module.connect.cache_info().currsize:
                 module.connect().close()
             module.connect.cache_clear()
+    if queue := sys.modules.get("openmanager.stores.queue"):
+        queue.connect.cache_clear()
     if intake := sys.modules.get("openmanager.intake"):
         intake.forget()
     if segments := sys.modules.get("openmanager.stores.segments"):

@@ -6,6 +6,7 @@ om:{shard}:verdicts   hash: `server|minute` -> JSON verdict, until the archive h
 om:{shard}:archived   start (s) of the segment below which the archive left nothing
 om:feed               stream of live events (stores.feed reads it)
 om:lease:{name}       who does a job now
+om:carried            JSON: shard -> start (s) of the first minute that it owes, since ticks ran out of time
 """
 
 import json
@@ -85,6 +86,17 @@ def take_lease(name: str, seconds: int) -> bool:
     """True for the first caller of a name within its seconds."""
     answer: str | None = connect().call("SET", f"om:lease:{name}", "1", "NX", "EX", seconds)
     return answer == "OK"
+
+
+def read_carried() -> dict[int, int]:
+    """Shard -> start (s) of the first minute it owes, as the last tick that ran out of time left it."""
+    text = connect().call("GET", "om:carried", repeatable=True)
+    return {int(shard): since for shard, since in json.loads(text or "{}").items()}
+
+
+def set_carried(since: Mapping[int, int]) -> None:
+    """Leave word to the next tick."""
+    connect().call("SET", "om:carried", _json(since), repeatable=True)
 
 
 def read_latest(shard: int) -> dict[str, dict[str, Any]]:

@@ -1,30 +1,80 @@
-"""Every minute, under a lease, a round of every shard."""
+"""Every minute, under a lease, a round of every shard: here if there is one or no queue, else by workers."""
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Sequence
 
+from openmanager.errors import InvalidInput
 from openmanager.settings import settings
-from openmanager.stores import hot
+from openmanager.stores import hot, queue
 from openmanager.telemetry.samples import MINUTE_MS
 from openmanager.watch.round import Report, run_shard
 
 _LEASE_S = 120
 
+log = logging.getLogger(__name__)
+
 
 def tick(now_ms: int, out_of_time: Callable[[], bool] = lambda: False) -> Report:
-    """One tick: nothing if another one took this minute, else a round of every shard."""
+    """One tick: nothing if another one took this minute, else a round of every shard.
+
+    A shard whose round breaks off is named in the report and holds up no other; the next tick catches it up.
+    """
     newest = newest_closed_minute(now_ms)
     report = Report(newest * 60)
     if not hot.take_lease(f"tick:{newest}", _LEASE_S):
         report.held = True
         return report
-    for shard in range(settings().shards):
-        if out_of_time():
-            report.carried_over.append(shard)
-        else:
-            run_shard(shard, newest, report, out_of_time)
+    shards: Sequence[int] = range(settings().shards)
+    if settings().queue_url and len(shards) > 1:
+        shards = queue.send_rounds(shards, newest)
+        report.queued = settings().shards - len(shards)
+    if shards:
+        _run_in_turn(shards, newest, report, out_of_time)
     return report
+
+
+def run_message(body: str, now_ms: int, report: Report, out_of_time: Callable[[], bool]) -> None:
+    """The round that a message asks for. Raises InvalidInput for a message that is none of ours."""
+    shard, minute = queue.read_round(body)
+    newest = newest_closed_minute(now_ms)
+    # The sender's clock may be a little ahead of ours, across the end of a grace.
+    if minute > newest + 1:
+        raise InvalidInput("body.minute", f"{minute} is not over yet")
+    # A message that waited asks for no less than a new one would:
+    report.minute = max(minute, newest) * 60
+    run_shard(shard, max(minute, newest), report, out_of_time)
 
 
 def newest_closed_minute(now_ms: int) -> int:
     """The newest minute (index since 1970) whose grace is over."""
     return (now_ms - settings().grace_s * 1000) // MINUTE_MS - 1
+
+
+def _run_in_turn(shards: Sequence[int], newest: int, report: Report, out_of_time: Callable[[], bool]) -> None:
+    """One shard after the other: first those that the last tick left, longest first, then as the minute has it."""
+    n = settings().shards
+    # A single shard knows by itself what it owes.
+    left = hot.read_carried() if n > 1 else {}
+    # A tick that is killed leaves no word, and must not begin with the same shards each time.
+    order = sorted(shards, key=lambda shard: (left.get(shard, newest * 60), (shard - newest) % n))
+    since: dict[int, int] = {}
+    for shard in order:
+        if out_of_time():
+            report.carried_over.append(shard)
+            report.behind[shard] = left.get(shard, newest * 60)
+        else:
+            _attempt(shard, newest, report, out_of_time)
+        if shard in report.failed:
+            report.behind.setdefault(shard, left.get(shard, newest * 60))
+        if shard in report.behind:
+            since[shard] = report.behind[shard]
+    if n > 1 and since != left:
+        hot.set_carried(since)
+
+
+def _attempt(shard: int, newest: int, report: Report, out_of_time: Callable[[], bool]) -> None:
+    try:
+        run_shard(shard, newest, report, out_of_time)
+    except Exception as error:
+        log.exception("the round of shard %d broke off", shard)
+        report.failed[shard] = f"{type(error).__name__}: {error}"

@@ -1,4 +1,4 @@
-"""The bearer key that guards every route but health and the documentation."""
+"""The bearer key that guards every route but health and the documentation, and the secret of outside schedulers."""
 
 import hmac
 from typing import Annotated
@@ -19,4 +19,13 @@ async def require_key(sent: Annotated[HTTPAuthorizationCredentials | None, Depen
         raise Unauthorized("send the header `Authorization: Bearer <key>`")
 
 
+async def require_cron_secret(sent: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]) -> None:
+    """Raises Unauthorized unless the request carries the schedulers' secret; locally, without one, the API key."""
+    s = settings()
+    secret = s.cron_secret or (s.api_key if s.stage == "local" else "")
+    if sent is None or not secret or not hmac.compare_digest(sent.credentials.encode(), secret.encode()):
+        raise Unauthorized("send the header `Authorization: Bearer <OPENMANAGER_CRON_SECRET>`")
+
+
 Caller = Annotated[None, Depends(require_key)]
+OutsideScheduler = Annotated[None, Depends(require_cron_secret)]
