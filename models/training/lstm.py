@@ -13,14 +13,14 @@ from models.training.muon import Muon
 
 UNITS = 50
 BATCH = 256
-PEAK_RATE, CLIP_NORM = 0.02, 1.0
+PEAK_RATE, CLIP_NORM = 0.03, 1.0
 WARM_UP = 100
 # The next value's share of the loss; within the path's mean alone it is a thirtieth and is learnt badly.
 FIRST_STEP = 0.5
 # The teacher's share of what a path is compared with; the rest is what really followed.
 TAUGHT = 0.75
-# What is shipped is a running mean of the weights over about a hundred steps.
-KEEP = 0.99
+# What is shipped is a running mean of the weights over about fifty steps.
+KEEP = 0.98
 State = tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]
 Weights = list[Floats]
 
