@@ -53,11 +53,37 @@ def test_a_single_spike_is_damped_and_a_lasting_one_is_not() -> None:
     calm = anomaly.smooth(UNKNOWN, np.ones(1, np.float32))
     assert calm == 1
     spike = anomaly.smooth(calm, np.full(1, 101, np.float32))
-    assert spike[0] < 20
+    assert spike[0] < 31
     lasting = spike
-    for _ in range(anomaly.HALF_LIFE - 1):
+    for _ in range(anomaly.RISE - 1):
         lasting = anomaly.smooth(lasting, np.full(1, 101, np.float32))
     assert np.allclose(lasting, 51)
+
+
+def test_what_has_begun_fades_more_slowly_than_it_came() -> None:
+    score = np.full(1, 100, np.float32)
+    for _ in range(anomaly.FALL):
+        score = anomaly.smooth(score, np.zeros(1, np.float32))
+    assert np.allclose(score, 50)
+    assert anomaly.FALL > anomaly.RISE
+
+
+def test_weights_and_the_share_explained_are_the_manifests() -> None:
+    class Rebuilds:
+        def __init__(self, explained: float, cpu: float) -> None:
+            weights = {f"weight.{key}": 1.0 for key in MODEL_METRICS} | {f"weight.{MODEL_METRICS[0]}": cpu}
+            scaling = {"input_clip": 3.0, "error_clip": 20.0, "input_scale": 10.0, "explained": explained}
+            self.constants = scaling | weights
+
+        def run(self, *arrays: Array) -> tuple[Array, ...]:
+            return arrays
+
+    z = np.full((1, 20), 2, np.float32)
+    assert np.allclose(anomaly.score(z, Rebuilds(1, 1))[0], 0)
+    assert np.allclose(anomaly.score(z, Rebuilds(0.5, 1))[0], 1)
+    error, contributions = anomaly.score(z, Rebuilds(0, 5))
+    assert np.allclose(contributions[0], [1.0, *[0.2] * 19])
+    assert np.allclose(error, 4.8)
 
 
 def test_the_quantile_rests_where_its_share_of_samples_lies_below() -> None:

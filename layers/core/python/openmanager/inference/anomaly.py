@@ -1,15 +1,17 @@
 """How unusual a server's minute is, and because of which metrics. Pure and causal.
 
-The network sees z within ±3 and so learns ordinary behaviour; the error is taken against z within ±20, so that
-it cannot explain a large deviation away.
+The network sees a narrowly clipped z and so learns ordinary behaviour; the error is taken against z within ±20, so
+that it cannot explain a large deviation away.
 """
 
 import numpy as np
 
+from openmanager.catalog import MODEL_METRICS
 from openmanager.inference.runtime import Array, Network, model
 
-# Half of what the error was five samples ago still counts: incidents last, spikes do not.
-HALF_LIFE = 5
+# Half-lives in samples while the error is above its average and below: what begins shows soon, and an incident
+# that pauses for a moment is still the same one. Chosen with the rest of the recipe: models/cards/anomaly.md.
+RISE, FALL = 2, 8
 # A server that sends few of the 20 metrics must not be judged by one of them alone.
 FEWEST_METRICS = 10
 # The own quantile: the share of samples below it, and the step by which it follows. It climbs 5 % a sample and
@@ -17,7 +19,7 @@ FEWEST_METRICS = 10
 QUANTILE = 0.98
 QUANTILE_GAIN = 0.05
 
-_WEIGHT = np.float32(1 - 0.5 ** (1 / HALF_LIFE))
+_RISING, _FALLING = (np.float32(1 - 0.5 ** (1 / half_life)) for half_life in (RISE, FALL))
 _UP = np.float32(1 + QUANTILE_GAIN * QUANTILE)
 _DOWN = np.float32(1 - QUANTILE_GAIN * (1 - QUANTILE))
 # Below this an error is rounding; a quantile at 0 could never climb again.
@@ -28,26 +30,28 @@ def score(z: Array, network: Network | None = None) -> tuple[Array, Array]:
     """Reconstruction error and its parts.
 
     `z` (n, 20) scaled metrics in the order of `catalog.MODEL_METRICS`; NaN counts as expected, contributes 0.
-    Returns the error (n,), a mean of squares in sigma², and contributions (n, 20) that sum to it.
-    The mean is over the metrics present, at least 10. `network` replaces the shipped one.
+    Returns the error (n,), a weighted mean of squares in sigma², and contributions (n, 20) that sum to it.
+    The mean is over the metrics present, at least 10; the weights `weight.KEY` have the mean 1, and only the share
+    `explained` of what the network rebuilds is taken off. `network` replaces the shipped one.
     """
     network = network or model("anomaly")
-    scale, seen_clip, error_clip = (
-        np.float32(network.constants[key]) for key in ("input_scale", "input_clip", "error_clip")
+    scale, seen_clip, error_clip, explained = (
+        np.float32(network.constants[key]) for key in ("input_scale", "input_clip", "error_clip", "explained")
     )
+    weight = np.array([network.constants[f"weight.{key}"] for key in MODEL_METRICS], np.float32)
     present = ~np.isnan(z)
     z = np.where(present, z, np.float32(0)).astype(np.float32)
     (rebuilt,) = network.run(np.clip(z, -seen_clip, seen_clip) / scale)
-    off = np.clip(z, -error_clip, error_clip) - rebuilt * scale
+    off = np.clip(z, -error_clip, error_clip) - rebuilt * (scale * explained)
     among = np.maximum(present.sum(axis=1, keepdims=True), FEWEST_METRICS).astype(np.float32)
-    contributions = np.where(present, off * off / among, np.float32(0))
+    contributions = np.where(present, weight * off * off / among, np.float32(0))
     return _row_sums(contributions), contributions
 
 
 def smooth(previous: Array, error: Array) -> Array:
-    """The error's moving average (n,), half-life five samples; it starts where `previous` is NaN."""
+    """The error's moving average (n,), quicker up than down; it starts where `previous` is NaN."""
     previous = np.where(np.isnan(previous), error, previous)
-    return previous + _WEIGHT * (error - previous)
+    return previous + np.where(error > previous, _RISING, _FALLING) * (error - previous)
 
 
 def update_quantile(quantile: Array, smoothed: Array, network: Network | None = None) -> Array:
