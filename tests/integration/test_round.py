@@ -141,11 +141,12 @@ def snapshot(redis: Upstash) -> dict[str, Any]:
 
 def test_the_loser_of_two_rounds_writes_nothing(stores_env: dict[str, str], empty_redis: Upstash) -> None:
     one_by_one(minutes("web-01", FIRST, 5))
-    number, _, _ = hot.read_round(0, [])
-    state = {"web-01": pack(new_states(1)[0])}
-    assert hot.commit_round(0, number, state, {}, {}, [], [])
+    number = hot.read_round(0, []).number
+    state = {"web-01": pack(new_states(1))[0]}
+    assert hot.commit_round(0, number, hot.Writes(states=state))
     before = snapshot(empty_redis)
-    assert not hot.commit_round(0, number, {"web-01": "x"}, {"web-01": 1}, {"web-01|0": 2}, [("metrics", 3)], [])
+    late = hot.Writes({"web-01": "x"}, {"web-01": 1}, {"web-01|0": 2}, [("metrics", 3)], {"t": 4}, {"n": "5"})
+    assert not hot.commit_round(0, number, late)
     assert snapshot(empty_redis) == before
 
 

@@ -15,11 +15,12 @@ from openmanager.errors import InvalidInput
 # role -> the roles that it depends on.
 Graph = Mapping[str, tuple[str, ...]]
 DEFAULT_GRAPH: Graph = {
-    "lb": ("web",),
+    "load-balancer": ("web", "api"),
     "web": ("api",),
-    "api": ("db", "cache"),
-    "worker": ("db", "cache", "queue"),
-    "replica": ("db",),
+    "api": ("database", "cache"),
+    "database": ("storage",),
+    "k8s-worker": ("k8s-control", "storage"),
+    "backup": ("storage",),
 }
 TOGETHER_MIN = 30
 _MAX_ROLES = 200

@@ -40,7 +40,8 @@ class Alert:
 
     `since` is when the condition began, `fired` when it fired, `changed` when `state` last did; `clear` is since when
     it has been over, `easing` since when no longer critical, `blind` since when nothing is known. `told` is when
-    people were last told, `tellings` how often. `was` is the state that a recovering or blind alert goes back to.
+    people were last told, `tellings` how often; `worst` is the highest severity since it fired. `was` is the state that
+    a recovering or blind alert goes back to.
     """
 
     server: str
@@ -55,6 +56,7 @@ class Alert:
     blind: int = 0
     told: int = 0
     tellings: int = 0
+    worst: Severity = "warning"
     escalated: bool = False
     was: State = "firing"
     value: float | None = None
@@ -201,14 +203,14 @@ class _Life:
             return
         self.set(severity=condition.level)
         if self.minute - self.alert.since >= self.rule.for_min:
-            self.to("firing", state="firing", fired=self.minute)
+            self.to("firing", state="firing", fired=self.minute, worst=condition.level)
 
     def _weigh(self, condition: Condition) -> None:
         """A worse level counts at once, a better one after the keep-firing time."""
         severity = _RANK[self.alert.severity]
         if _RANK[condition.level] > severity:
             self.set(easing=0)
-            self.to("worsened", **self._freed(), severity=condition.level)
+            self.to("worsened", **self._freed(), severity=condition.level, worst=condition.level)
         elif condition.held is None or _RANK[condition.held] >= severity:
             self.set(easing=0)
         elif not self.alert.easing:

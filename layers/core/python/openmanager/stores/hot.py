@@ -1,8 +1,12 @@
 """What the rounds leave in Redis, besides the frames (stores.segments).
 
-om:{shard}:state      hash: server -> what the round remembers; `@round` -> how many rounds committed
+om:{shard}:state      hash: server -> what the round remembers; `server|past` -> a rebuilt record; `@round` -> how many
+                      rounds committed
+om:{shard}:alerts     hash: server -> its open alerts (watch.alerting)
+om:{shard}:coarse     hash: server -> the bounded metrics on coarser grids (watch.coarse)
 om:{shard}:latest     hash: server -> JSON of its last values and attributes; `server|verdict` -> its last verdict
 om:{shard}:verdicts   hash: `server|minute` -> JSON verdict, until the archive has moved it
+om:{shard}:transitions  hash: id -> JSON of what happened to an alert, until the archive has moved it
 om:{shard}:archived   start (s) of the segment below which the archive left nothing
 om:feed               stream of live events (stores.feed reads it)
 om:lease:{name}       who does a job now
@@ -10,18 +14,31 @@ om:carried            JSON: shard -> start (s) of the first minute that it owes,
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
+from openmanager.stores.config import CONFIG
+from openmanager.stores.outbox import OUTBOX, TARGETS
 from openmanager.stores.redis import connect, pairs
 from openmanager.stores.segments import BACKLOG, StoredFrame, frames_key, shard_of, stored_frames
 
 FEED = "om:feed"
 _FEED_LENGTH = 2_000
 
+# Everything a round needs besides frames, in one command. KEYS: state, alerts, config, coarse, targets. ARGV: coarse?
+_READ = """
+local found = {}
+for i = 1, 4 do
+  if i < 4 or ARGV[1] == '1' then found[i] = redis.call('HGETALL', KEYS[i]) else found[i] = {} end
+end
+found[5] = redis.call('GET', KEYS[5])
+return found
+"""
 # One conditional write: a round that another one overtook changes nothing.
-# KEYS: state, latest, verdicts, feed. ARGV: expected round, then four groups, each a count followed by its items:
-# server and state; field and latest; field and verdict; event name and data; and last the servers to forget.
+# KEYS: state, latest, verdicts, feed, transitions, outbox, config, coarse, alerts. ARGV: expected round, then groups,
+# each a count followed by its items: field and value for the hashes and the feed in this order; then the servers to
+# forget, and the fields of state, config and alerts to delete.
 _COMMIT = """
 local at = tonumber(redis.call('HGET', KEYS[1], '@round') or '0')
 if at ~= tonumber(ARGV[1]) then return 0 end
@@ -30,52 +47,106 @@ local function each(n, f)
   local count = tonumber(ARGV[p]); p = p + 1
   for i = 1, count do f(ARGV[p], ARGV[p + 1]); p = p + n end
 end
-each(2, function(k, v) redis.call('HSET', KEYS[1], k, v) end)
-each(2, function(k, v) redis.call('HSET', KEYS[2], k, v) end)
-each(2, function(k, v) redis.call('HSET', KEYS[3], k, v) end)
+local function set(key)
+  each(2, function(k, v) redis.call('HSET', key, k, v) end)
+end
+set(KEYS[1]); set(KEYS[2]); set(KEYS[3])
 each(2, function(k, v) redis.call('XADD', KEYS[4], 'MAXLEN', '~', 'FEED_LENGTH', '*', 'event', k, 'data', v) end)
-each(1, function(k) redis.call('HDEL', KEYS[1], k); redis.call('HDEL', KEYS[2], k, k .. '|verdict') end)
+set(KEYS[5]); set(KEYS[6]); set(KEYS[7]); set(KEYS[8]); set(KEYS[9])
+each(1, function(k)
+  redis.call('HDEL', KEYS[1], k); redis.call('HDEL', KEYS[2], k, k .. '|verdict'); redis.call('HDEL', KEYS[8], k)
+end)
+for _, key in ipairs({KEYS[1], KEYS[7], KEYS[9]}) do
+  each(1, function(k) redis.call('HDEL', key, k) end)
+end
 redis.call('HSET', KEYS[1], '@round', at + 1)
 return 1
 """.replace("FEED_LENGTH", str(_FEED_LENGTH))
 
 
-def read_round(shard: int, segments: Sequence[int]) -> tuple[int, dict[str, str], list[StoredFrame]]:
-    """(rounds committed so far, state of each server, frames of the segments and the backlog), in one request."""
+@dataclass(frozen=True, slots=True)
+class Before:
+    """What a round begins with: how many rounds committed so far, the state hash's fields, the text of each server's
+    open alerts, the config hash (stores.config), the targets' JSON, the coarse records asked for, and the frames."""
+
+    number: int
+    states: dict[str, str]
+    books: dict[str, str]
+    config: dict[str, str]
+    targets: str | None
+    coarse: dict[str, str]
+    frames: list[StoredFrame]
+
+
+@dataclass(slots=True)
+class Writes:
+    """What a round leaves: fields and values of each hash (`books` by server, empty to delete), events of the feed,
+    servers to forget, and fields of the state and the config to delete."""
+
+    states: dict[str, str] = field(default_factory=dict)
+    latest: dict[str, Any] = field(default_factory=dict)
+    verdicts: dict[str, Any] = field(default_factory=dict)
+    events: list[tuple[str, Any]] = field(default_factory=list)
+    transitions: dict[str, Any] = field(default_factory=dict)
+    notices: dict[str, str] = field(default_factory=dict)
+    config: dict[str, Any] = field(default_factory=dict)
+    coarse: dict[str, str] = field(default_factory=dict)
+    books: dict[str, str] = field(default_factory=dict)
+    forget: list[str] = field(default_factory=list)
+    drop: list[str] = field(default_factory=list)
+    answered: list[str] = field(default_factory=list)
+
+
+def read_round(shard: int, segments: Sequence[int], coarse: bool = False) -> Before:
+    """All that a round of a shard begins with, in one request."""
     places: list[int | str] = [*segments, BACKLOG]
     keys = [frames_key(shard, place) for place in places]
-    state, *hashes = connect().run(
-        ("HGETALL", f"om:{shard}:state"), *(("HGETALL", key) for key in keys), repeatable=True
+    hot = [f"om:{shard}:{name}" for name in ("state", "alerts", "coarse")]
+    own = (*hot[:2], CONFIG, hot[2], TARGETS)
+    first, *hashes = connect().run(
+        ("EVAL", _READ, len(own), *own, str(int(coarse))), *(("HGETALL", key) for key in keys), repeatable=True
     )
+    # A trailing nothing may be left out of a script's answer.
+    state, books, config, coarser, targets = (*first, None)[:5]
     states = pairs(state)
     number = int(states.pop("@round", "0"))
     found = [f for key, flat in zip(keys, hashes, strict=True) for f in stored_frames(key, pairs(flat))]
-    return number, states, found
+    return Before(number, states, pairs(books), pairs(config), targets, pairs(coarser), found)
 
 
-def commit_round(
-    shard: int,
-    number: int,
-    states: Mapping[str, str],
-    latest: Mapping[str, Any],
-    verdicts: Mapping[str, Any],
-    events: Sequence[tuple[str, Any]],
-    forget: Sequence[str],
-) -> bool:
+def commit_round(shard: int, number: int, writes: Writes) -> bool:
     """Write a round's outcome, all or nothing; False if another round of the shard committed first."""
+    w = writes
+    groups: list[list[tuple[str, str]]] = [
+        list(w.states.items()),
+        *([(k, _json(v)) for k, v in group.items()] for group in (w.latest, w.verdicts)),
+        [(k, _json(v)) for k, v in w.events],
+        [(k, _json(v)) for k, v in w.transitions.items()],
+        list(w.notices.items()),
+        [(k, _json(v)) for k, v in w.config.items()],
+        list(w.coarse.items()),
+        [(k, text) for k, text in w.books.items() if text],
+    ]
     args: list[str] = [str(number)]
-    groups = (
-        list(states.items()),
-        [(k, _json(v)) for k, v in latest.items()],
-        [(k, _json(v)) for k, v in verdicts.items()],
-        [(k, _json(v)) for k, v in events],
-    )
     for group in groups:
         args += [str(len(group)), *(part for item in group for part in item)]
-    args += [str(len(forget)), *forget]
-    keys = (f"om:{shard}:state", f"om:{shard}:latest", f"om:{shard}:verdicts", FEED)
+    for names in (w.forget, w.drop, w.answered, [k for k, text in w.books.items() if not text]):
+        args += [str(len(names)), *names]
+    own = [f"om:{shard}:{name}" for name in ("state", "latest", "verdicts", "transitions", "coarse", "alerts")]
+    keys = (*own[:3], FEED, own[3], OUTBOX, CONFIG, *own[4:])
     committed: int = connect().call("EVAL", _COMMIT, len(keys), *keys, *args)
     return committed == 1
+
+
+def read_coarse(shard: int) -> dict[str, str]:
+    """Server -> text of its coarse record."""
+    return pairs(connect().call("HGETALL", f"om:{shard}:coarse", repeatable=True))
+
+
+def read_books(shards: Iterable[int]) -> dict[str, str]:
+    """Server -> text of its open alerts, of all servers that have any."""
+    replies = connect().run(*(("HGETALL", f"om:{shard}:alerts") for shard in shards), repeatable=True)
+    return {server: text for reply in replies for server, text in pairs(reply).items()}
 
 
 def _json(value: Any) -> str:

@@ -6,12 +6,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from openmanager.catalog import COLUMN, FORECAST_METRICS, METRIC, METRICS, MODEL_METRICS, STATUSES
+from openmanager.catalog import COLUMN, METRIC, METRICS, MODEL_METRICS, STATUSES
 from openmanager.errors import ModelUnavailable
 from openmanager.inference import anomaly, failure, forecast
 from openmanager.telemetry.samples import MINUTE_MS
 from openmanager.telemetry.scaling import WARM_UP, Scaler, step
-from openmanager.watch.state import WINDOW, States
+from openmanager.watch import outlook, past, risk
+from openmanager.watch.state import HOUR, WINDOW, States
 
 # Where a metric makes a server's status (warning, critical), in the metric's unit.
 LIMITS: dict[str, tuple[float, float]] = {
@@ -29,9 +30,7 @@ _NAMED_CONTRIBUTIONS = 5
 
 _HIGH = np.array([np.nan if METRIC[k].high is None else METRIC[k].high for k in MODEL_METRICS], np.float32)
 _MODEL_COLUMNS = [COLUMN[k] for k in MODEL_METRICS]
-_FORECAST_COLUMNS = [COLUMN[k] for k in FORECAST_METRICS]
-_FORECAST_HIGH = np.array([METRIC[k].high or np.inf for k in FORECAST_METRICS])
-_HOUR = np.uint64((1 << WINDOW) - 1)
+_HOUR = np.uint64((1 << HOUR) - 1)
 
 Table = NDArray[np.float64]
 
@@ -40,8 +39,10 @@ Table = NDArray[np.float64]
 class Verdict:
     """What is said of one server and minute; `minute` is its start in seconds.
 
-    `anomaly` and `failure` are None where nothing can be said. `confidence` is the share of a full baseline (240
-    minutes) times the share of the last hour's minutes that arrived times the share of the 20 metrics that are known;
+    `silence` says for how long nothing came, how long is allowed by the server's own cadence, and the ratio.
+    `anomaly` and `failure` are None where nothing can be said. `forecasts` and `exhaustion` are by metric, `risk`
+    combines what is ahead, with its parts (watch.outlook, watch.risk). `confidence` is the share of a full baseline
+    (240 minutes) times that of the last hour's minutes that arrived times that of the 20 metrics that are known;
     `missing` says what lacks: minutes until the baseline is full, minutes until forecasts begin, metrics, models.
     """
 
@@ -49,11 +50,22 @@ class Verdict:
     minute: int
     status: str
     reasons: list[dict[str, Any]]
+    silence: dict[str, Any]
     anomaly: dict[str, Any] | None
     failure: dict[str, Any] | None
-    forecasts: dict[str, list[float]]
+    forecasts: dict[str, Any]
+    exhaustion: dict[str, Any]
+    risk: dict[str, Any] | None
     confidence: float
     missing: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def unknown(cls, server: str, minute: int, why: str) -> "Verdict":
+        """The verdict on a server that could not be judged in minute `minute` (since 1970)."""
+        silence = {"silent_s": 0, "allowed_s": SILENT_MS // 1000, "score": 0.0}
+        reasons = [{"level": "unknown", "error": why}]
+        missing = {"judgement": why}
+        return cls(server, minute * 60, "unknown", reasons, silence, None, None, {}, {}, None, 0.0, missing)
 
     def as_dict(self) -> dict[str, Any]:
         """The verdict as JSON values."""
@@ -74,10 +86,11 @@ def judge(
     `newest_ms` (n,) the newest of them. Each row depends on its own server alone.
     """
     scores, chances, absent = learn(states, minute, x, rows, newest_ms)
-    paths = _paths(states, absent)
-    silent = _silent(states, minute)
+    paths, bounded = outlook.say(states, absent)
+    ends = risk.exhaustions(states, bounded, minute)
+    silences = _silences(states, minute)
     return [
-        _verdict(server, states[i], minute, x[i], bool(silent[i]), scores[i], chances[i], paths[i], absent)
+        _verdict(server, states[i], minute, x[i], silences[i], scores[i], chances[i], paths[i], ends[i], absent)
         for i, server in enumerate(servers)
     ]
 
@@ -94,7 +107,7 @@ def learn(
     absent: list[str] = []
     scores = _scored(states, z, absent)
     chances = _chances(states, z, absent)
-    _shift_windows(states, x)
+    outlook.learn(states, minute, x, absent)
     return scores, chances, absent
 
 
@@ -115,11 +128,15 @@ def _learn_presence(states: States, minute: int, rows: NDArray[np.int64], newest
     states["seen_ms"] = np.where(arrived, newest_ms, states["seen_ms"])
 
 
-def _silent(states: States, minute: int) -> NDArray[np.bool_]:
+def _silences(states: States, minute: int) -> list[dict[str, Any]]:
+    """How long each server has been silent, and how long it may be."""
     cadence_ms = np.where(states["cadence_s"] == 0, SLOWEST_START_MS, states["cadence_s"].astype(np.float64) * 1000)
     allowed = np.maximum(SILENT_CADENCES * cadence_ms, SILENT_MS)
-    silence: NDArray[np.int64] = (minute + 1) * MINUTE_MS - states["seen_ms"]
-    return np.greater(silence, allowed)
+    silent: NDArray[np.int64] = (minute + 1) * MINUTE_MS - states["seen_ms"]
+    return [
+        {"silent_s": int(s) // 1000, "allowed_s": int(a) // 1000, "score": round(float(s / a), 2), "over": bool(s > a)}
+        for s, a in zip(silent, allowed, strict=True)
+    ]
 
 
 def _scale(states: States, x: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -141,6 +158,8 @@ def _scored(states: States, z: NDArray[np.float32], absent: list[str]) -> list[d
         error, contributions = anomaly.score(z[known])
         smoothed = anomaly.smooth(states["score"][known], error)
         limit = anomaly.threshold(states["quantile"][known])
+        rank = past.p_values(states["past"][known], smoothed)
+        states["past"][known] = past.learn(states["past"][known], smoothed)
         states["quantile"][known] = anomaly.update_quantile(states["quantile"][known], smoothed)
     except ModelUnavailable as reason:
         absent.append(str(reason))
@@ -152,6 +171,7 @@ def _scored(states: States, z: NDArray[np.float32], absent: list[str]) -> list[d
         answers[row] = {
             "score": _short(smoothed[i]),
             "threshold": _short(limit[i]),
+            "p_value": _short(rank[i]),
             "anomalous": bool(smoothed[i] > limit[i]),
             "contributions": {MODEL_METRICS[j]: round(float(share[j]), 2) for j in order if share[j] >= 0.05},
         }
@@ -176,76 +196,50 @@ def _chances(states: States, z: NDArray[np.float32], absent: list[str]) -> list[
     return answers
 
 
-def _shift_windows(states: States, x: Table) -> None:
-    """The minute enters the last hour of each forecast metric; short gaps hold the last value."""
-    windows = states["windows"]
-    value = x[:, _FORECAST_COLUMNS].astype(np.float32)
-    value = np.where(np.isnan(value), windows[:, :, -1], value)
-    windows[:, :, :-1] = windows[:, :, 1:].copy()
-    windows[:, :, -1] = value
-
-
-def _paths(states: States, absent: list[str]) -> list[dict[str, list[float]]]:
-    """The next 30 minutes of each forecast metric whose last hour is complete."""
-    windows = states["windows"]
-    answers: list[dict[str, list[float]]] = [{} for _ in range(len(states))]
-    at, series = np.nonzero(~np.isnan(windows).any(axis=2))
-    if not len(at):
-        return answers
-    high = _FORECAST_HIGH[series]
-    full = windows[at, series].astype(np.float64)
-    floor = 0.001 * np.where(np.isfinite(high), high, np.abs(full).max(axis=1))
-    try:
-        ahead = forecast.path(full, floor)
-    except ModelUnavailable as reason:
-        absent.append(str(reason))
-        return answers
-    ahead = np.clip(ahead, 0, high[:, None])
-    for i, (row, column) in enumerate(zip(at, series, strict=True)):
-        key = FORECAST_METRICS[column]
-        answers[row][key] = np.round(ahead[i], METRIC[key].decimals).tolist()
-    return answers
-
-
 def _verdict(
     server: str,
     state: np.void,
     minute: int,
     x: NDArray[np.float64],
-    silent: bool,
+    silence: dict[str, Any],
     score: dict[str, Any] | None,
     chance: dict[str, Any] | None,
-    paths: dict[str, list[float]],
+    paths: dict[str, Any],
+    ends: dict[str, Any],
     absent: list[str],
 ) -> Verdict:
-    reasons, status = _status(state, minute, x, silent, score)
+    over = silence.pop("over")
+    reasons, status = _status(x, STATUSES[int(state["status"])], over, silence, score)
     state["status"] = STATUSES.index(status)
     history = int(state["count"].max())
-    minutes = min(WINDOW, minute - int(state["first"]) + 1)
+    minutes = min(HOUR, minute - int(state["first"]) + 1)
     arrived = (int(state["history"]) & ((1 << minutes) - 1)).bit_count() / minutes
     known = int(np.count_nonzero(state["count"]))
     missing: dict[str, Any] = {}
     if history < WARM_UP:
         missing["history_minutes"] = WARM_UP - history
     if history and not paths and not absent:
-        missing["window_minutes"] = int(np.isnan(state["windows"]).sum(axis=1).min())
+        lacking = np.isnan(state["windows"][:, WINDOW - forecast.WINDOW :]).sum(axis=1)
+        missing["window_minutes"] = int(lacking.min())
     if unknown := [k for k, seen in zip(MODEL_METRICS, state["count"], strict=True) if not seen]:
         missing["metrics"] = unknown
     if absent:
         missing["models"] = list(absent)
     confidence = min(1.0, history / WARM_UP) * arrived * known / len(MODEL_METRICS)
-    return Verdict(server, minute * 60, status, reasons, score, chance, paths, round(confidence, 3), missing)
+    ahead = risk.combined(chance, ends) if not over else None
+    return Verdict(
+        server, minute * 60, status, reasons, silence, score, chance, paths, ends, ahead, round(confidence, 3), missing
+    )
 
 
 def _status(
-    state: np.void, minute: int, x: NDArray[np.float64], silent: bool, score: dict[str, Any] | None
+    x: NDArray[np.float64], before: str, over: bool, silence: dict[str, Any], score: dict[str, Any] | None
 ) -> tuple[list[dict[str, Any]], str]:
     """(why, status). A minute without samples keeps the status until the silence is long enough."""
-    if silent:
-        seconds = (minute + 1) * 60 - int(state["seen_ms"]) // 1000
-        return [{"level": "offline", "silent_s": seconds}], "offline"
+    if over:
+        return [{"level": "offline", "silent_s": silence["silent_s"]}], "offline"
     if np.isnan(x).all():
-        return [], STATUSES[int(state["status"])]
+        return [], before
     reasons: list[dict[str, Any]] = []
     for key, (warning, critical) in LIMITS.items():
         value = x[COLUMN[key]]

@@ -61,8 +61,7 @@ def _alone(
         states["judged"] = minute
         # That it sent something is known, whatever it was:
         states["seen_ms"] = np.maximum(states["seen_ms"], newest_ms)
-        reasons = [{"level": "unknown", "error": reason}]
-        return Verdict(server, minute * 60, "unknown", reasons, None, None, {}, 0.0, {"judgement": reason})
+        return Verdict.unknown(server, minute, reason)
     verdict.missing["record"] = reason
     return verdict
 

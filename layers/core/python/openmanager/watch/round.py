@@ -2,9 +2,8 @@
 
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
@@ -13,7 +12,10 @@ from openmanager.stores import hot
 from openmanager.stores.segments import BACKLOG, SEGMENT_MS, StoredFrame, read_shard_frames, segments_between
 from openmanager.telemetry import windows
 from openmanager.telemetry.samples import MINUTE_MS, Samples, merge
+from openmanager.watch import coarse
+from openmanager.watch.alerting import Desk, read_config
 from openmanager.watch.judge import Verdict, values
+from openmanager.watch.outcome import Outcome, targets
 from openmanager.watch.poison import anew, judge_apart
 from openmanager.watch.rebuild import PAST, adopt, catch_up, split
 from openmanager.watch.state import States, new_states, pack, unpack
@@ -77,8 +79,9 @@ class _Marks:
 def run_shard(shard: int, newest: int, report: Report, out_of_time: Callable[[], bool]) -> None:
     """Judge a shard's servers up to minute `newest`, in order, and commit; what time forbids stays for the next."""
     usual = segments_between(newest * MINUTE_MS - windows.LOOKBACK_MS, (newest + 1) * MINUTE_MS)
-    number, texts, found = hot.read_round(shard, usual)
-    texts, pasts = split(texts)
+    before = hot.read_round(shard, usual, coarse.closes(newest))
+    found = before.frames
+    texts, pasts = split(before.states)
     servers, states = unpack(texts)
     unreadable = [servers[i] for i in np.flatnonzero(states["judged"] == 0)]
     _begin_again(states, newest)
@@ -94,7 +97,10 @@ def run_shard(shard: int, newest: int, report: Report, out_of_time: Callable[[],
     pending = catch_up(servers, states, pending, replaced)
     report.servers += len(servers)
     if pending:
-        _judge_all(shard, number, servers, states, pending, newest, report, marks, out_of_time)
+        desk = Desk(read_config(before.config, shard), before.books)
+        outcome = Outcome(desk, targets(before.targets))
+        grids = coarse.Grids(before.coarse if coarse.closes(newest) else None, lambda: hot.read_coarse(shard))
+        _judge_all(shard, before.number, servers, states, pending, newest, report, marks, outcome, grids, out_of_time)
 
 
 def _begin_again(states: States, newest: int) -> None:
@@ -168,12 +174,12 @@ def _judge_all(
     newest: int,
     report: Report,
     marks: _Marks,
+    outcome: Outcome,
+    grids: coarse.Grids,
     out_of_time: Callable[[], bool],
 ) -> None:
     """Minute by minute over all servers that wait for it, writing whenever enough has gathered."""
     firsts = np.array([p.first for p in pending])
-    verdicts: list[Verdict] = []
-    latest: dict[str, Any] = {}
     for minute in range(int(firsts.min()), newest + 1):
         active = np.flatnonzero(firsts <= minute)
         at = [minute - pending[i].first for i in active]
@@ -188,25 +194,32 @@ def _judge_all(
                 marks.asked.add(verdict.server)
                 marks.rebuilding.add(verdict.server)
             marks.put(verdict)
+        if coarse.closes(minute):
+            grids.learn(names, some, minute)
+        for i, k in enumerate(active):
+            if role := pending[k].attributes.get("role"):
+                some["role"][i] = role.encode()[:48]
         states[active] = some
-        verdicts += said
         report.judged = minute * 60
-        for i, verdict, row, count in zip(active, said, x, rows, strict=True):
-            if count:
-                latest[verdict.server] = {
-                    "id": verdict.server,
-                    "attributes": dict(pending[i].attributes),
-                    "seen": int(states["seen_ms"][i]) / 1000,
-                    "metrics": values(row),
-                }
+        latest = {
+            v.server: {
+                "id": v.server,
+                "attributes": dict(pending[i].attributes),
+                "seen": int(states["seen_ms"][i]) / 1000,
+                "metrics": values(row),
+            }
+            for i, v, row, count in zip(active, said, x, rows, strict=True)
+            if count
+        }
+        outcome.minute(minute, said, latest, [role.decode(errors="ignore") for role in some["role"].tolist()])
         done = minute == newest or out_of_time()
-        if done or len(verdicts) >= _COMMIT_EVERY:
-            if not _commit(shard, number, servers, states, verdicts, latest, minute == newest, marks):
+        if done or len(outcome.verdicts) >= _COMMIT_EVERY:
+            count = len(outcome.verdicts)
+            if not _commit(shard, number, servers, states, outcome, grids, minute == newest, marks):
                 report.overtaken.append(shard)
                 return
-            report.verdicts += len(verdicts)
+            report.verdicts += count
             number += 1
-            verdicts, latest = [], {}
         if done:
             if minute < newest:
                 report.carried_over.append(shard)
@@ -219,41 +232,18 @@ def _commit(
     number: int,
     servers: list[str],
     states: States,
-    verdicts: list[Verdict],
-    latest: dict[str, Any],
+    outcome: Outcome,
+    grids: coarse.Grids,
     newest: bool,
     marks: _Marks,
 ) -> bool:
-    """Write what was judged; the live feed hears only of the newest minute."""
+    """Write what was judged."""
     judged = [i for i, state in enumerate(states) if state["judged"]]
     gone = {servers[i] for i in judged if states["judged"][i] - states["seen_ms"][i] // MINUTE_MS > FORGET_MIN}
-    said = {f"{v.server}|{v.minute}": v.as_dict() for v in verdicts if v.server not in gone}
-    last = {v.server: v for v in verdicts if v.server not in gone}
-    return hot.commit_round(
-        shard,
-        number,
-        {servers[i]: pack(states[i]) for i in judged if servers[i] not in gone}
-        | {f"{server}{PAST}": "" for server in marks.asked - gone},
-        latest | {f"{server}|verdict": v.as_dict() for server, v in last.items()},
-        said,
-        _events(verdicts[-1].minute, last, latest) if newest else [],
-        [*sorted(gone), *(f"{server}{PAST}" for server in sorted(marks.adopted))],
-    )
-
-
-def _events(minute: int, last: Mapping[str, Verdict], latest: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    now = {server: v for server, v in last.items() if v.minute == minute}
-    return [
-        ("metrics", {"minute": minute, "servers": {s: latest[s]["metrics"] for s in now if s in latest}}),
-        ("prediction", {"minute": minute, "servers": {s: _brief(v) for s, v in now.items()}}),
-    ]
-
-
-def _brief(verdict: Verdict) -> dict[str, Any]:
-    return {
-        "status": verdict.status,
-        "confidence": verdict.confidence,
-        "anomaly": verdict.anomaly and verdict.anomaly["score"],
-        "anomalous": bool(verdict.anomaly and verdict.anomaly["anomalous"]),
-        "failure": verdict.failure and verdict.failure["probability"],
-    }
+    kept = [i for i in judged if servers[i] not in gone]
+    writes = outcome.writes(shard, gone, newest)
+    writes.states = dict(zip([servers[i] for i in kept], pack(states[kept]), strict=True))
+    writes.states |= {f"{server}{PAST}": "" for server in marks.asked - gone}
+    writes.coarse = grids.changed()
+    writes.drop = [f"{server}{PAST}" for server in sorted(marks.adopted)]
+    return hot.commit_round(shard, number, writes)

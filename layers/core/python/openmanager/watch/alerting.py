@@ -1,0 +1,252 @@
+"""The alerts of one shard, minute by minute: conditions, suppression, incidents, and what people are told. Pure."""
+
+import json
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from openmanager.alerts import incidents, quiet, rules
+from openmanager.alerts.conditions import condition
+from openmanager.alerts.machine import Alert, Transition, acknowledge, step, unacknowledge
+from openmanager.alerts.rules import Rule
+from openmanager.errors import InvalidInput
+
+_WEEK_MIN = 7 * 1440
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """What people have set, as the round reads it: rules, quiet times, the graph of roles; and what others found out.
+
+    `muted` says why a predictive rule earns no page at present (the ledger's word); `elsewhere` are the active alerts
+    of other shards, `own` those of this one as last written; `requests` the acknowledgements that wait, by
+    `server|rule`.
+    """
+
+    rules: tuple[Rule, ...] = rules.DEFAULTS
+    silences: tuple[quiet.Silence, ...] = ()
+    maintenance: tuple[quiet.Maintenance, ...] = ()
+    graph: incidents.Graph = field(default_factory=lambda: incidents.DEFAULT_GRAPH)
+    muted: Mapping[str, str] = field(default_factory=dict)
+    elsewhere: tuple[incidents.Member, ...] = ()
+    own: list[dict[str, Any]] = field(default_factory=list)
+    requests: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+REQUEST, FIRING = "request|", "firing|"
+
+
+def read_config(fields: Mapping[str, str], shard: int) -> Config:
+    """The configuration from its hash (stores.config). A part that does not read is logged and as if not set."""
+
+    def part(name: str, read: Any, default: Any) -> Any:
+        if name not in fields:
+            return default
+        try:
+            return read(json.loads(fields[name]))
+        except (ValueError, TypeError, KeyError, InvalidInput) as error:
+            log.error("configuration %s: %s", name, error)
+            return default
+
+    elsewhere: list[incidents.Member] = []
+    requests = {}
+    for name in fields:
+        if name.startswith(FIRING) and name != f"{FIRING}{shard}":
+            elsewhere += part(name, lambda items: [incidents.Member(**item) for item in items], [])
+        elif name.startswith(REQUEST):
+            requests[name.removeprefix(REQUEST)] = part(name, dict, {})
+    return Config(
+        part("rules", rules.parse_rules, rules.DEFAULTS),
+        part("silences", lambda items: tuple(quiet.parse_silence(i, i["start"]) for i in items), ()),
+        part("maintenance", lambda items: tuple(quiet.parse_maintenance(i) for i in items), ()),
+        part("dependencies", incidents.parse_graph, incidents.DEFAULT_GRAPH),
+        part("muted", dict, {}),
+        tuple(elsewhere),
+        part(f"{FIRING}{shard}", list, []),
+        requests,
+    )
+
+
+@dataclass(slots=True)
+class Book:
+    """What is remembered of one server's alerts: the open ones by rule, and when predictive rules paged this week."""
+
+    alerts: dict[str, Alert] = field(default_factory=dict)
+    paged: dict[str, list[int]] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, text: str) -> "Book":
+        """A book from its text; one that does not read is empty, as if nothing were open."""
+        try:
+            found = json.loads(text)
+            return cls({a["rule"]: Alert(**a) for a in found["alerts"]}, found["paged"])
+        except (ValueError, TypeError, KeyError) as error:
+            log.error("alerts that do not read: %s", error)
+            return cls()
+
+    def text(self) -> str:
+        """The book as text, empty if there is nothing to remember."""
+        if not self.alerts and not self.paged:
+            return ""
+        return json.dumps({"alerts": [a.as_dict() for a in self.alerts.values()], "paged": self.paged})
+
+
+class Desk:
+    """The alerts of a shard's servers while its minutes are judged."""
+
+    def __init__(self, config: Config, books: Mapping[str, str]) -> None:
+        self.config = config
+        self.books = {server: Book.read(text) for server, text in books.items()}
+        self._texts = dict(books)
+        # The requests that have been carried out, or found nothing to do.
+        self.answered: list[str] = []
+        # The active alerts by server and rule, as the grouping sees them.
+        self._active: dict[tuple[str, str], incidents.Member] = {}
+
+    def minute(
+        self,
+        minute: int,
+        said: Sequence[Mapping[str, Any]],
+        metrics: Sequence[Mapping[str, float]],
+        roles: Sequence[str],
+    ) -> list[Transition]:
+        """Take in one minute's verdicts (as JSON), values and roles of some servers; what happened to their alerts."""
+        for verdict, role in zip(said, roles, strict=True):
+            self._note(verdict["server"], role)
+        depth = {role: len(incidents.upstream(self.config.graph, role)) for role in set(roles)}
+        happened: list[Transition] = []
+        # The most fundamental servers first: what goes wrong there explains what goes wrong above.
+        for i in sorted(range(len(said)), key=lambda i: (depth[roles[i]], said[i]["server"])):
+            happened += self._server(minute, said[i], metrics[i], roles[i])
+        return happened
+
+    def _server(
+        self, minute: int, said: Mapping[str, Any], metrics: Mapping[str, float], role: str
+    ) -> list[Transition]:
+        server = said["server"]
+        book = self.books.get(server) or Book()
+        happened = self._requested(minute, server, book)
+        watching = {rule.id: rule for rule in self.config.rules if rule.concerns(server, role)}
+        for rule in watching.values():
+            shown = condition(rule, said, metrics)
+            alert = book.alerts.get(rule.id)
+            if alert is None and shown.level is None:
+                continue
+            why = self._suppression(rule, server, role, minute, alert, book)
+            after, now = step(rule, server, alert, shown, minute, why)
+            happened += now
+            self._keep(book, rule, after, now, minute)
+        for name in [name for name in book.alerts if name not in watching]:
+            gone = replace(book.alerts.pop(name), facts={"reason": "its rule is gone"})
+            happened.append(Transition("resolved", minute, gone, "resolved" if gone.told else ""))
+        happened = self._grouped(role, book, happened)
+        if book.alerts or book.paged:
+            self.books[server] = book
+        else:
+            self.books.pop(server, None)
+        self._note(server, role)
+        return happened
+
+    def _note(self, server: str, role: str) -> None:
+        for name in [key for key in self._active if key[0] == server]:
+            del self._active[name]
+        if server in self.books:
+            for rule, alert in self.books[server].alerts.items():
+                if alert.active:
+                    self._active[server, rule] = incidents.Member.of(alert, role)
+
+    def _keep(self, book: Book, rule: Rule, after: Alert | None, now: Sequence[Transition], minute: int) -> None:
+        if after is None:
+            book.alerts.pop(rule.id, None)
+        else:
+            book.alerts[rule.id] = after
+        recent = [m for m in book.paged.get(rule.id, ()) if m > minute - _WEEK_MIN]
+        if rule.weekly_budget and any(t.notice == "firing" for t in now):
+            recent.append(minute)
+        if recent:
+            book.paged[rule.id] = recent
+        else:
+            book.paged.pop(rule.id, None)
+
+    def _requested(self, minute: int, server: str, book: Book) -> list[Transition]:
+        """Carry out what people asked for of a server's alerts."""
+        happened: list[Transition] = []
+        for name, wish in self.config.requests.items():
+            of, _, rule = name.rpartition("|")
+            if of != server or name in self.answered:
+                continue
+            self.answered.append(name)
+            alert = book.alerts.get(rule)
+            if alert is None:
+                continue
+            if wish.get("acknowledged"):
+                after, now = acknowledge(alert, str(wish.get("by", "")), str(wish.get("note", "")), minute)
+            else:
+                after, now = unacknowledge(alert, minute)
+            if after:
+                book.alerts[rule] = after
+            happened += now
+        return happened
+
+    def _suppression(self, rule: Rule, server: str, role: str, minute: int, alert: Alert | None, book: Book) -> str:
+        """Why nobody is to be told of this alert now; empty if they are."""
+        at = minute * 60
+        for window in self.config.maintenance:
+            if window.covers(server, role, at):
+                return f"maintenance {window.id}"
+        for silence in self.config.silences:
+            if silence.covers(server, role, rule.id, at):
+                return f"silence {silence.id}"
+        # Who has been told of an alert is also told how it goes on.
+        if alert is not None and alert.told:
+            return ""
+        if rule.predictive and rule.id in self.config.muted:
+            return f"muted: {self.config.muted[rule.id]}"
+        if rule.weekly_budget and len(book.paged.get(rule.id, ())) >= rule.weekly_budget:
+            return f"budget: {rule.weekly_budget} a week for this server"
+        parent = incidents.cause(self.config.graph, server, role, self.members())
+        return f"parent: {parent.server} {parent.rule}" if parent else ""
+
+    def own_members(self) -> list[incidents.Member]:
+        """The active alerts of this shard."""
+        return [self._active[key] for key in sorted(self._active)]
+
+    def members(self) -> list[incidents.Member]:
+        """The active alerts of this shard, and of the others as last heard."""
+        return [*self.config.elsewhere, *self._active.values()]
+
+    def _grouped(self, role: str, book: Book, happened: list[Transition]) -> list[Transition]:
+        """Give new alerts their incident."""
+        fresh = [a for a in book.alerts.values() if a.active and not a.incident]
+        if not fresh:
+            return happened
+        others = [m for m in self.members() if m.incident]
+        named = {a.id: a for a in incidents.assign(self.config.graph, [(a, role) for a in fresh], others)}
+        book.alerts = {rule: named.get(a.id, a) for rule, a in book.alerts.items()}
+        return [
+            replace(t, alert=replace(t.alert, incident=named[t.alert.id].incident)) if t.alert.id in named else t
+            for t in happened
+        ]
+
+    def forget(self, servers: Iterable[str], minute: int) -> list[Transition]:
+        """End the alerts of servers that are no longer watched."""
+        happened = []
+        for server in servers:
+            for key in [key for key in self._active if key[0] == server]:
+                del self._active[key]
+            for alert in self.books.pop(server, Book()).alerts.values():
+                gone = replace(alert, facts={"reason": "the server is no longer watched"})
+                happened.append(Transition("resolved", minute, gone, "resolved" if gone.told else ""))
+        return happened
+
+    def changed(self) -> dict[str, str]:
+        """Books that differ from what was read or last asked for: server -> text, empty where nothing is left."""
+        texts = {server: book.text() for server, book in self.books.items()}
+        texts = {server: text for server, text in texts.items() if text}
+        changes = {s: t for s, t in texts.items() if self._texts.get(s) != t}
+        changes |= dict.fromkeys(set(self._texts) - set(texts), "")
+        self._texts = texts
+        return changes

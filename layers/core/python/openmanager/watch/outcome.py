@@ -1,0 +1,135 @@
+"""What a round has to write: verdicts, values, alerts and notices, gathered minute by minute. Pure."""
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from openmanager import notify
+from openmanager.alerts.machine import Transition
+from openmanager.alerts.rules import Rule
+from openmanager.errors import InvalidInput
+from openmanager.notify.targets import parse
+from openmanager.stores.hot import Writes
+from openmanager.watch.alerting import FIRING, REQUEST, Desk
+from openmanager.watch.judge import Verdict
+
+# Forecast paths are archived once in so many minutes, for their errors to be known; all are shown live.
+PATHS_EVERY_MIN = 30
+
+log = logging.getLogger(__name__)
+
+
+class Outcome:
+    """The outcome of some minutes of one shard, until it is committed."""
+
+    def __init__(self, desk: Desk, targets: Sequence[notify.Target]) -> None:
+        self.desk = desk
+        self._targets = targets
+        self._rules: Mapping[str, Rule] = {rule.id: rule for rule in desk.config.rules}
+        self._firing = desk.config.own
+        self.verdicts: list[Verdict] = []
+        self.latest: dict[str, Any] = {}
+        self.transitions: list[tuple[Transition, str]] = []
+
+    def minute(self, minute: int, said: Sequence[Verdict], latest: Mapping[str, Any], roles: Sequence[str]) -> None:
+        """Take in a minute's verdicts, and values and roles of their servers (values only where samples came)."""
+        self.verdicts += said
+        self.latest |= latest
+        metrics = [latest[v.server]["metrics"] if v.server in latest else {} for v in said]
+        role = {v.server: r for v, r in zip(said, roles, strict=True)}
+        happened = self.desk.minute(minute, [v.as_dict() for v in said], metrics, roles)
+        self.transitions += [(t, role.get(t.alert.server, "")) for t in happened]
+
+    def writes(self, shard: int, gone: set[str], newest: bool) -> Writes:
+        """What to commit; servers of `gone` are forgotten. The live feed hears of values only in the newest minute."""
+        minute = self.verdicts[-1].minute
+        self.transitions += [(t, "") for t in self.desk.forget(gone, minute // 60)]
+        told = [(t, role) for t, role in self.transitions if t.notice]
+        kept = [v for v in self.verdicts if v.server not in gone]
+        last = {v.server: v for v in kept}
+        writes = Writes(
+            latest=self.latest | {f"{server}|verdict": v.as_dict() for server, v in last.items()},
+            verdicts={f"{v.server}|{v.minute}": archived(v) for v in kept},
+            transitions={t.id: recorded(t) for t, _ in self.transitions},
+            books=self.desk.changed(),
+            forget=sorted(gone),
+            answered=[f"{REQUEST}{name}" for name in self.desk.answered],
+        )
+        for t, role in told:
+            writes.notices |= notify.route(notice(t, self._rules.get(t.alert.rule), role), self._targets)
+        if (firing := [asdict(m) for m in self.desk.own_members()]) != self._firing:
+            writes.config[f"{FIRING}{shard}"] = self._firing = firing
+        if newest:
+            writes.events = _events(minute, last, self.latest)
+        if self.transitions:
+            writes.events.append(("alert", {"transitions": [recorded(t) for t, _ in self.transitions]}))
+        self.verdicts, self.latest, self.transitions = [], {}, []
+        return writes
+
+
+def targets(text: str | None) -> list[notify.Target]:
+    """The targets as published; none, and a line in the log, where they do not read."""
+    try:
+        return parse(text)
+    except InvalidInput as error:
+        log.error("%s", error)
+        return []
+
+
+def recorded(transition: Transition) -> dict[str, Any]:
+    """A transition as JSON values."""
+    t = transition
+    return {"id": t.id, "what": t.what, "at": t.minute * 60, "notice": t.notice, "alert": t.alert.as_dict()}
+
+
+def archived(verdict: Verdict) -> dict[str, Any]:
+    """A verdict as it is kept: forecasts without their paths but for one minute in thirty."""
+    said = verdict.as_dict()
+    if verdict.minute // 60 % PATHS_EVERY_MIN:
+        said["forecasts"] = {
+            metric: {"method": f["method"], "skilled": f["skilled"]} for metric, f in said["forecasts"].items()
+        }
+    return said
+
+
+def notice(transition: Transition, rule: Rule | None, role: str) -> notify.Notice:
+    """What people are told of a transition."""
+    alert = transition.alert
+    facts = dict(alert.facts) | {"kind": rule.kind if rule else "", "worst_severity": alert.worst}
+    facts |= {k: v for k, v in (("value", alert.value), ("limit", alert.limit)) if v is not None}
+    facts |= {k: v for k, v in (("by", alert.by), ("note", alert.note)) if v}
+    return notify.Notice(
+        id=f"{alert.id}|{transition.notice}|{alert.tellings}",
+        event=transition.notice,  # type: ignore[arg-type]
+        server=alert.server,
+        rule=alert.rule,
+        severity=alert.severity,
+        since=alert.since * 60,
+        at=transition.minute * 60,
+        title=f"{alert.server}: {alert.rule}",
+        facts=json.loads(json.dumps(facts)),
+        incident=alert.incident,
+        role=role,
+        predictive=bool(rule and rule.predictive),
+    )
+
+
+def _events(minute: int, last: Mapping[str, Verdict], latest: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    now = {server: v for server, v in last.items() if v.minute == minute}
+    return [
+        ("metrics", {"minute": minute, "servers": {s: latest[s]["metrics"] for s in now if s in latest}}),
+        ("prediction", {"minute": minute, "servers": {s: _brief(v) for s, v in now.items()}}),
+    ]
+
+
+def _brief(verdict: Verdict) -> dict[str, Any]:
+    return {
+        "status": verdict.status,
+        "confidence": verdict.confidence,
+        "anomaly": verdict.anomaly and verdict.anomaly["score"],
+        "anomalous": bool(verdict.anomaly and verdict.anomaly["anomalous"]),
+        "failure": verdict.failure and verdict.failure["probability"],
+        "risk": verdict.risk and verdict.risk["probability"],
+    }
