@@ -7,7 +7,7 @@ multiplicative form of Robbins & Monro's stochastic approximation), so that a sh
 in the 80 % interval whatever the distribution, in the long run and on average over time, not at each single moment.
 
 A step costs one more path of the network; every 10 to 30 steps of the grid is enough (measured at 15). One record of
-81 bytes a series and grid; only + − * / sqrt and comparisons, element by element: the same bits in any batch.
+106 bytes a series and grid; only + − * / sqrt and comparisons, element by element: the same bits in any batch.
 """
 
 from dataclasses import dataclass
@@ -29,6 +29,9 @@ HALF_LIFE = 100
 WARM_UP = 8
 # A candidate must be better than the one that speaks by this share; 0 to 5 % score alike, 0 changes twice as often.
 MARGIN = 0.03
+# A disk that starts to fill must not wait for the long memory: with less than this share of the speaker's error in the
+# short memory a candidate speaks at once, from the third back-test on; .2 to .5 score alike on ordinary series.
+SHORT_HALF_LIFE, BREAK, FEWEST = 2, 0.5, 3
 # The quantiles' gain, from 1 / n down to this; .07 to .15 cover alike.
 GAIN = 0.1
 # The memory of the series' usual error, in back-tests.
@@ -45,16 +48,19 @@ START = (
 RECORD = np.dtype(
     [
         ("error", "<f4", (len(candidates.NAMES),)),  # discounted sum of mean absolute errors, in the series' unit
+        ("recent", "<f4", (len(candidates.NAMES),)),  # the same with the short half-life
         ("usual", "<f4"),  # slow mean of the speaker's absolute error, in the series' unit
         ("quantile", "<f4", (len(KNOTS), len(COVERAGES))),  # of the absolute error over the scale
         ("count", "<f4"),  # back-tests so far
-        ("winner", "u1"),  # index in candidates.NAMES
+        ("steady", "u1"),  # who has the least error in the long memory, index in candidates.NAMES
+        ("winner", "u1"),  # who speaks now, index in candidates.NAMES
     ]
 )
 Records = NDArray[np.void]
 Table = NDArray[np.float64]
 
 _KEEP = np.float32(0.5 ** (1 / HALF_LIFE))
+_KEEP_SHORT = np.float32(0.5 ** (1 / SHORT_HALF_LIFE))
 _LEAST = np.float32(1e-3)
 _MISS = 1 - np.array(COVERAGES, np.float32)
 _POSITION = np.interp(np.log(np.arange(1, forecast.STEPS + 1)), np.log(KNOTS), np.arange(len(KNOTS)))
@@ -78,7 +84,7 @@ class Ahead:
 def new(n: int) -> Records:
     """Records (n,) of series that nothing is known about: the last value speaks, intervals are the fleet's."""
     records = np.zeros(n, RECORD)
-    records["winner"] = candidates.LAST
+    records["winner"] = records["steady"] = candidates.LAST
     records["quantile"] = START
     return records
 
@@ -121,7 +127,9 @@ def update(records: Records, paths: Table, truth: Table, scale: Table) -> Record
     weight = np.maximum(np.float32(USUAL_WEIGHT), np.float32(1) / (np.float32(1) + records["count"]))
     records["usual"] += weight * (mean - records["usual"])
     records["error"] = records["error"] * _KEEP + error
+    records["recent"] = records["recent"] * _KEEP_SHORT + error
     records["count"] += np.float32(1)
+    records["steady"] = _steady(records)
     records["winner"] = _winner(records)
     return records
 
@@ -169,17 +177,29 @@ def _scale(records: Records, scale: Table) -> Table:
     return mixed
 
 
-def _winner(records: Records) -> NDArray[np.uint8]:
-    error = np.where(np.isnan(records["error"]), np.float32(np.inf), records["error"])
-    now = records["winner"].astype(np.int64)[:, None]
+def _steady(records: Records) -> NDArray[np.uint8]:
+    """The least error of the long memory (n,), once it is less by the margin and never more than the last value's."""
+    error = _known(records["error"])
+    now = records["steady"].astype(np.int64)
     best = error.argmin(axis=1)
-    speaking = np.take_along_axis(error, now, axis=1)[:, 0]
-    least = np.take_along_axis(error, best[:, None], axis=1)[:, 0]
-    takes_over = (least < np.float32(1 - MARGIN) * speaking) & (records["count"] >= WARM_UP)
-    winner = np.where(takes_over, best, now[:, 0])
-    back = np.take_along_axis(error, winner[:, None], axis=1)[:, 0] >= error[:, candidates.LAST]
-    chosen: NDArray[np.uint8] = np.where(back, candidates.LAST, winner).astype(np.uint8)
-    return chosen
+    rows = np.arange(len(records))
+    takes_over = (error[rows, best] < np.float32(1 - MARGIN) * error[rows, now]) & (records["count"] >= WARM_UP)
+    chosen = np.where(takes_over, best, now)
+    worse = error[rows, chosen] >= error[:, candidates.LAST]
+    return np.where(worse, candidates.LAST, chosen).astype(np.uint8)
+
+
+def _winner(records: Records) -> NDArray[np.uint8]:
+    """Who speaks (n,): the long memory's choice, unless the short one has seen it fail beside another."""
+    recent = _known(records["recent"])
+    best = recent.argmin(axis=1)
+    rows = np.arange(len(records))
+    fails = recent[rows, best] < np.float32(BREAK) * recent[rows, records["steady"]]
+    return np.where(fails & (records["count"] >= FEWEST), best, records["steady"]).astype(np.uint8)
+
+
+def _known(error: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.where(np.isnan(error), np.float32(np.inf), error)
 
 
 def _mean(a: Table) -> Table:

@@ -56,13 +56,15 @@ class Exhaustion:
 
 class _Crossing(NamedTuple):
     """One series on one grid: whether the grid knows it, whether it is at the limit now, and the first steps, counted
-    from 1, at which the near bound, the path and the far bound are there; 0 for never."""
+    from 1, at which the near bound, the path and the far bound are there, 0 for never. `straight`: in how many steps
+    the near bound would be there if it went on beyond its end as it goes on average; infinite if it goes away."""
 
-    known: int
-    there: int
+    known: bool
+    there: bool
     near: int
     path: int
     far: int
+    straight: float
 
 
 def exhaustion(
@@ -118,7 +120,14 @@ def _crossings(view: View, limit: Table, rising: bool, level: int) -> list[_Cros
     now = np.asarray(view.history, np.float64)[:, -1]
     firsts = (_first(sign * x >= sign * limit[:, None]) for x in (near[:, level], view.ahead.path, far[:, level]))
     known = np.isfinite(view.ahead.path[:, 0])
-    return [_Crossing(*map(int, row)) for row in zip(known, sign * now >= sign * limit, *firsts, strict=True)]
+    pace = sign * (near[:, level, -1] - now) / near.shape[2]
+    straight = sign * (limit - now) / np.where(pace > 0, pace, np.nan)
+    return [
+        _Crossing(bool(k), bool(t), int(n), int(p), int(f), float(end))
+        for k, t, n, p, f, end in zip(
+            known, sign * now >= sign * limit, *firsts, np.nan_to_num(straight, nan=np.inf), strict=True
+        )
+    ]
 
 
 def _first(met: NDArray[np.bool_]) -> NDArray[np.int64]:
@@ -146,6 +155,11 @@ def _one(
         return Exhaustion("resets_before_limit", None, None, coverage, horizon_s, None)
     first = unexplained[0]
     # A value stands for its whole step: the bounds are those of the steps.
-    earliest_s = max(0.0, (seen[first].near - 1) * views[first].step_s - views[first].age_s)
-    latest_s = next((max(0.0, seen[k].far * views[k].step_s - views[k].age_s) for k in unexplained if seen[k].far), None)
+    earliest_s = (seen[first].near - 1) * views[first].step_s - views[first].age_s
+    # A coarse grid is late to see a climb that began within its last steps: its back-tests know none as young.
+    sooner = (seen[k].straight * views[k].step_s for k in known if k < first)
+    earliest_s = max(0.0, min(earliest_s, *sooner, float("inf")))
+    latest_s = next(
+        (max(0.0, seen[k].far * views[k].step_s - views[k].age_s) for k in unexplained if seen[k].far), None
+    )
     return Exhaustion("crosses", earliest_s, latest_s, coverage, horizon_s, views[first].step_s)
