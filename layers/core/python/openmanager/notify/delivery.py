@@ -1,0 +1,160 @@
+"""Delivers what waits in the outbox: every minute, under a lease, several receivers at a time.
+
+At least once: an entry leaves the outbox only after the receiver took it. A function that dies in between has it sent
+again, under the same idempotency key.
+"""
+
+import logging
+import queue
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from openmanager.errors import InvalidInput
+from openmanager.notify.entries import Entry, plan, read_entry, settled, unreadable
+from openmanager.notify.outcome import LIMIT_S, Outcome
+from openmanager.notify.targets import Target, parse
+from openmanager.stores import outbox
+
+# A tick's minute: who died within it is succeeded by the next.
+_LEASE_S = 50
+# No attempt begins after this, so that the last one is settled while the lease holds.
+_BEGIN_WITHIN_S = _LEASE_S - 2 * LIMIT_S
+_AT_ONCE = 8
+
+log = logging.getLogger(__name__)
+Result = tuple[Entry, Outcome] | None
+
+
+@dataclass(slots=True)
+class DeliveryReport:
+    """What a delivery did. `held`: somebody else delivers. `without_targets`: Redis lost them; all waits for them."""
+
+    waiting: int = 0
+    delivered: int = 0
+    later: int = 0
+    failed: int = 0
+    held: bool = False
+    without_targets: bool = False
+    carried_over: bool = False
+
+
+def deliver(now_ms: int, out_of_time: Callable[[], bool] = lambda: False) -> DeliveryReport:
+    """Try everything that is due. Raises StoreUnavailable with nothing lost."""
+    report = DeliveryReport()
+    run = _Run(now_ms, out_of_time)
+    token = secrets.token_hex(8)
+    taken = outbox.take(token, _LEASE_S)
+    if not isinstance(taken, outbox.Taken):
+        report.held = taken == "held"
+        return report
+    report.waiting = len(taken.entries)
+    entries = _readable(taken.entries, now_ms, report)
+    if taken.targets is None:
+        report.without_targets = True
+    else:
+        targets = {target.id: target for target in parse(taken.targets)}
+        _deliver(plan(entries, now_ms), targets, run, report)
+    outbox.release(token)
+    return report
+
+
+class _Run:
+    """The clock of one delivery, from the given instant on, and whether it is to end."""
+
+    def __init__(self, now_ms: int, out_of_time: Callable[[], bool]) -> None:
+        self._began, self._now_ms, self._out_of_time = time.monotonic(), now_ms, out_of_time
+        self._stop = threading.Event()
+
+    def now_ms(self) -> int:
+        return self._now_ms + round((time.monotonic() - self._began) * 1000)
+
+    def stop(self) -> None:
+        self._stop.set()
+
+    def over(self) -> bool:
+        return self._stop.is_set() or time.monotonic() - self._began > _BEGIN_WITHIN_S or self._out_of_time()
+
+
+def _readable(texts: dict[str, str], now_ms: int, report: DeliveryReport) -> list[Entry]:
+    found, damaged = [], []
+    for key, text in texts.items():
+        try:
+            found.append(read_entry(key, text))
+        except InvalidInput as error:
+            log.error("notice %s is set aside: %s", key, error)
+            damaged.append(unreadable(key, text, error.reason, now_ms))
+    if damaged:
+        report.failed += outbox.settle(damaged)
+    return found
+
+
+def _deliver(planned: dict[str, list[Entry]], targets: dict[str, Target], run: _Run, report: DeliveryReport) -> None:
+    """One worker a target; what they report is settled as it comes, together where it comes together."""
+    if not planned:
+        return
+    results: queue.SimpleQueue[Result] = queue.SimpleQueue()
+    with ThreadPoolExecutor(min(_AT_ONCE, len(planned)), thread_name_prefix="notify") as pool:
+        try:
+            for name, entries in planned.items():
+                pool.submit(_work, targets.get(name), entries, run, results, report)
+            working = len(planned)
+            while working:
+                batch = _gathered(results)
+                working -= batch.count(None)
+                _settle([result for result in batch if result], run, report)
+        finally:
+            run.stop()
+
+
+def _gathered(results: "queue.SimpleQueue[Result]") -> list[Result]:
+    batch = [results.get()]
+    while not results.empty():
+        batch.append(results.get())
+    return batch
+
+
+def _settle(results: Iterable[tuple[Entry, Outcome]], run: _Run, report: DeliveryReport) -> None:
+    settlements = [settled(entry, outcome, run.now_ms()) for entry, outcome in results]
+    if not settlements:
+        return
+    outbox.settle(settlements)
+    moves = [s.move for s in settlements]
+    report.delivered += moves.count("gone")
+    report.later += moves.count("stay")
+    report.failed += moves.count("park")
+
+
+def _work(
+    target: Target | None,
+    entries: list[Entry],
+    run: _Run,
+    results: "queue.SimpleQueue[Result]",
+    report: DeliveryReport,
+) -> None:
+    """A target's entries, one after the other; after the first that must wait, the rest waits for the next run."""
+    try:
+        for entry in entries:
+            if run.over():
+                report.carried_over = True
+                return
+            outcome = _attempt(entry, target, run)
+            results.put((entry, outcome))
+            if outcome.kind == "later":
+                return
+    finally:
+        results.put(None)
+
+
+def _attempt(entry: Entry, target: Target | None, run: _Run) -> Outcome:
+    if target is None:
+        return Outcome("refused", "the target no longer exists")
+    if not target.enabled:
+        return Outcome("refused", "the target is switched off")
+    # Nearly every run finds nothing to send and needs none of what sending takes.
+    from openmanager.notify.send import send
+
+    return send(entry.notice, target, entry.key, run.now_ms() / 1000)

@@ -1,0 +1,115 @@
+"""Targets and the outbox for people: what the API shows and changes."""
+
+import secrets
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from openmanager.errors import InvalidInput, NotFound
+from openmanager.notify import guard
+from openmanager.notify.entries import again, read_entry, shown
+from openmanager.notify.history import published_text
+from openmanager.notify.notice import Notice
+from openmanager.notify.send import send
+from openmanager.notify.targets import MAX_TARGETS, Target, keep_secrets, masked, read_target
+from openmanager.stores import notifications, outbox
+
+_ADDRESSES = ("url", "server")
+Body = dict[str, Any]
+
+
+def targets() -> list[Body]:
+    """Every target, its secrets masked."""
+    return [masked(read_target(body)) for body in notifications.read_targets()]
+
+
+def target(identity: str) -> Body:
+    """One target, its secrets masked. Raises NotFound."""
+    return masked(_known(identity))
+
+
+def put_target(identity: str, item: Any) -> Body:
+    """Store and publish a target, which is returned masked; secrets left out stay as they were.
+
+    Raises InvalidInput naming the field, StoreUnavailable with nothing changed.
+    """
+    if not isinstance(item, Mapping):
+        raise InvalidInput("body", "must be an object")
+    if item.get("id", identity) != identity:
+        raise InvalidInput("id", "must be the one in the address, or left out")
+    made: list[Target] = []
+
+    def change(before: Body | None) -> Body:
+        known = read_target(before) if before else None
+        found = read_target(keep_secrets({**item, "id": identity}, known))
+        _check_addresses(found)
+        made[:] = [found]
+        return found.as_dict()
+
+    notifications.change_target(identity, change, _publish)
+    return masked(made[0])
+
+
+def delete_target(identity: str) -> None:
+    """Forget a target. Raises NotFound."""
+    if notifications.change_target(identity, lambda _: None, _publish) is None:
+        raise NotFound(f"no target {identity!r}")
+
+
+def try_target(identity: str, now_s: float) -> Body:
+    """Send a test notice now; what the receiver said. Raises NotFound."""
+    known = _known(identity)
+    name = f"test|{identity}|{secrets.token_hex(8)}"
+    notice = Notice(name, "test", "", "test", "info", now_s, now_s, "Test")
+    outcome = send(notice, known, f"{name}|{identity}", now_s)
+    return {"delivered": outcome.kind == "delivered", "status": outcome.status, "detail": outcome.detail}
+
+
+def waiting() -> Body:
+    """What waits and what has failed, oldest first, each with the reason."""
+    return {
+        name: _listed(texts) for name, texts in zip(("waiting", "failed"), outbox.waiting_and_failed(), strict=True)
+    }
+
+
+def retry(key: str) -> Body:
+    """Have an entry tried with the next delivery, as if for the first time. Raises NotFound."""
+    still, parked = outbox.entry(key)
+    text = parked if still is None else still
+    if text is None:
+        raise NotFound(f"no entry {key!r} in the outbox")
+    fresh = again(read_entry(key, text))
+    if not outbox.put_back(key, text, fresh, parked=still is None):
+        raise NotFound(f"entry {key!r} has just been settled")
+    return shown(read_entry(key, fresh))
+
+
+def _known(identity: str) -> Target:
+    body = notifications.read_target(identity)
+    if body is None:
+        raise NotFound(f"no target {identity!r}")
+    return read_target(body)
+
+
+def _publish(bodies: Sequence[Body]) -> None:
+    if len(bodies) > MAX_TARGETS:
+        raise InvalidInput("targets", f"there are {MAX_TARGETS} already")
+    outbox.publish_targets(published_text(bodies))
+
+
+def _check_addresses(found: Target) -> None:
+    for name in _ADDRESSES:
+        if name in found.settings:
+            try:
+                guard.check_scheme(found.settings[name])
+            except guard.Refused as error:
+                raise InvalidInput(f"settings.{name}", str(error)) from None
+
+
+def _listed(texts: Mapping[str, str]) -> list[Body]:
+    rows = []
+    for key, text in texts.items():
+        try:
+            rows.append(shown(read_entry(key, text)))
+        except InvalidInput as error:
+            rows.append({"key": key, "reason": error.reason})
+    return sorted(rows, key=lambda row: row.get("notice", {}).get("at", 0.0))
