@@ -8,7 +8,7 @@ import numpy as np
 from openmanager.catalog import FAILURE_INPUTS
 from openmanager.inference.runtime import Model
 
-from models.training import export, generated
+from models.training import backtests, export, generated
 from models.training.data import Series, host, servers
 from models.training.data import series as all_series
 from models.training.lstm import train
@@ -44,6 +44,7 @@ def run(folder: Path, seed: int, work: Path, steps: int) -> tuple[dict[str, Any]
         "baselines_asd": beside([s for s in judged if s.source == "asd"]),
         "baselines_cloudwatch": beside([s for s in judged if s.source == "nab"]),
         "unseen_time": unseen_time,
+        "backtest": backtests.report_folds(folds),
         "shipped": "float16",
         "cost_of_format": max(export.cost(unseen_time, f"mae_over_naive_{h}")["float16"] for h in ("next", "path")),
     }
