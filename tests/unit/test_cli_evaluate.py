@@ -134,7 +134,7 @@ def test_a_short_file_says_that_it_says_little(tmp_path: Path, capsys: pytest.Ca
     assert main(["evaluate", str(path)]) == 0
     printed = capsys.readouterr().out
     assert "below 240 rows" in printed
-    assert "no forecast metric with 90 rows" in printed
+    assert "no forecast metric with 120 rows" in printed
 
 
 def test_one_row_has_no_past_to_be_judged_by(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

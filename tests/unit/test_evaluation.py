@@ -78,11 +78,60 @@ def test_the_scores_are_those_of_the_live_round() -> None:
 
 
 @pytest.mark.parametrize("key", ["cpu_utilization", "load_5m", "filesystem_utilization"])
-@pytest.mark.parametrize("at", [90, 150, 299])
-def test_a_forecast_is_that_of_the_live_round(key: str, at: int) -> None:
+@pytest.mark.parametrize("at", [80, 104, 150, 299])
+def test_an_outlook_is_that_of_the_live_round(key: str, at: int) -> None:
     table = host()[: at + 1]
-    ahead = evaluation.forecasts(table[:, COLUMN[key]], low=0, high=METRIC[key].high)
-    assert np.round(ahead, METRIC[key].decimals).tolist() == verdicts(table)[-1].forecasts[key]
+    said = verdicts(table)[-1].forecasts[key]
+    ours = evaluation.outlook(table[:, COLUMN[key]], low=0, high=METRIC[key].high)
+    decimals = METRIC[key].decimals
+    assert said["path"] == np.round(ours.path, decimals).tolist()
+    assert said["low"] == np.round(ours.lower[1], decimals).tolist()
+    assert said["high"] == np.round(ours.upper[1], decimals).tolist()
+    assert said["method"] == ours.method
+
+
+def ramp_with_noise(seed: int = 3) -> np.ndarray:
+    """A series (700,) that the last value forecasts badly, some of it missing."""
+    rng = np.random.default_rng(seed)
+    series = 5 + 0.1 * np.arange(700) + rng.normal(0, 0.3, 700)
+    series[rng.random(700) < 0.05] = np.nan
+    return series
+
+
+def test_rolling_outlooks_are_those_of_each_origin_and_know_nothing_later() -> None:
+    series = ramp_with_noise()
+    said = evaluation.rolling(series, low=0, high=100)
+    assert said.origin.tolist() == list(range(90, 700, 15))
+    for i in (0, 7, len(said.origin) - 1):
+        alone = evaluation.outlook(series[: said.origin[i] + 1], low=0, high=100)
+        assert np.array_equal(alone.path, said.path[i])
+        assert np.array_equal(alone.lower, said.lower[i])
+        assert np.array_equal(alone.upper, said.upper[i])
+        network = evaluation.forecasts(series[: said.origin[i] + 1], low=0, high=100)
+        assert np.array_equal(network, said.network[i])
+    assert alone.method != "last"
+    assert alone.tested == len(said.origin)
+
+
+def test_what_follows_an_origin_does_not_change_its_outlook() -> None:
+    series = ramp_with_noise()
+    other = series.copy()
+    other[400:] = 0
+    said, changed = evaluation.rolling(series), evaluation.rolling(other)
+    before = said.origin < 400
+    assert before.sum() == 21
+    for field in ("path", "lower", "upper", "network"):
+        assert np.array_equal(getattr(said, field)[before], getattr(changed, field)[before])
+        assert not np.array_equal(getattr(said, field)[~before], getattr(changed, field)[~before])
+
+
+def test_a_series_too_short_to_be_tested_has_intervals_but_no_past() -> None:
+    young = evaluation.outlook(ramp_with_noise()[:70])
+    assert (young.method, young.tested) == ("last", 0)
+    assert (young.lower[0] <= young.path).all()
+    assert (young.path <= young.upper[0]).all()
+    assert (young.lower[2] < young.lower[0]).all()
+    assert evaluation.rolling(ramp_with_noise()[:70]).path.shape == (0, 30)
 
 
 def test_history_and_live_are_one_past() -> None:
@@ -205,6 +254,8 @@ WRONG: list[tuple[Callable[[], Any], str]] = [
     (lambda: evaluation.forecasts(np.zeros(12)), "history: needs 60 values from the first known one on, has 12"),
     (lambda: evaluation.forecasts(np.r_[np.full(10, np.nan), np.zeros(59)]), "history: needs 60 values .* has 59"),
     (lambda: evaluation.forecasts(np.zeros((2, 2, 60))), r"history: must be \(h,\) or \(k, h\)"),
+    (lambda: evaluation.outlook(np.zeros((2, 60))), r"history: must be \(h,\), got \(2, 60\)"),
+    (lambda: evaluation.outlook(np.zeros(59)), "history: needs 60 values from the first known one on, has 59"),
     (lambda: evaluation.forecasts(np.zeros(60), 0), "steps: must be at least 1, got 0"),
     (lambda: evaluation.forecasts(np.zeros(60), high=0), "high: must be above 0, got 0"),
 ]

@@ -13,14 +13,15 @@ from openmanager import evaluation
 from openmanager.catalog import COLUMN, FORECAST_METRICS, METRIC, METRICS, MODEL_METRICS
 from openmanager.cli.table import Table, moment
 from openmanager.errors import InvalidInput
-from openmanager.evaluation import AnomalyScores, Floats, Progress
-from openmanager.inference import forecast
+from openmanager.evaluation import AnomalyScores
+from openmanager.evaluation.arguments import Floats
+from openmanager.evaluation.scores import Progress
+from openmanager.inference import backtest, forecast
 from openmanager.inference.runtime import Array
 
 _PERCENT = [COLUMN[m.key] for m in METRICS if m.high is not None]
 _MODEL_COLUMNS = [COLUMN[key] for key in MODEL_METRICS]
-# Origins of the rolling forecast, spread evenly: more would not tell more, their paths overlap.
-_ORIGINS = 500
+_WITHIN = backtest.COVERAGES.index(0.8)
 _NAMED = 3
 
 
@@ -62,10 +63,11 @@ def score(table: Table, shares: bool | None, progress: Progress | None = None) -
 
 
 def forecast_errors(values: Floats) -> dict[str, dict[str, float]]:
-    """By forecast metric that is known: mean absolute errors of the next value and the 30-step path, in its unit.
+    """By forecast metric that is known: mean absolute errors from origins 15 rows apart, in its unit.
 
-    `last_value_*` are those of the forecast that nothing changes, from the same origins of `values`
-    (n, len(METRICS)).
+    `next` and `path` are the network's of the next value and of 30, `last_value_*` those of the forecast that nothing
+    changes, `chosen_path` the round's, which picks among both and others; `within_80` is the share of outcomes within
+    its 80 % interval. `values` (n, len(METRICS)).
     """
     out = {}
     for key in FORECAST_METRICS:
@@ -76,27 +78,28 @@ def forecast_errors(values: Floats) -> dict[str, dict[str, float]]:
 
 
 def _errors(series: Floats, high: float | None) -> dict[str, float]:
-    length = forecast.WINDOW + forecast.STEPS
-    known = np.flatnonzero(~np.isnan(series))
-    series = series[known[0] :] if len(known) else series[:0]
-    if len(series) < length:
+    if len(series) <= forecast.STEPS:
         return {}
-    rows = sliding_window_view(series, length)
-    rows = rows[:: max(1, len(rows) // _ORIGINS)]
-    # Live, a gap holds the value before it; here a window that begins in one is left out, and so is what never came.
-    rows = rows[~np.isnan(rows[:, 0]) & ~np.isnan(rows[:, forecast.WINDOW])]
-    if not len(rows):
+    said = evaluation.rolling(series, low=0, high=high)
+    known = said.origin[said.origin < len(series) - forecast.STEPS]
+    truth = sliding_window_view(series, forecast.STEPS)[known + 1]
+    # From an origin in a gap nothing is asked of the next value.
+    asked = ~np.isnan(truth[:, 0]) & ~np.isnan(series[known])
+    if not asked.any():
         return {}
-    windows, truth = rows[:, : forecast.WINDOW], rows[:, forecast.WINDOW :]
-    ahead = evaluation.forecasts(windows, low=0, high=high)
-    held = np.array([window[~np.isnan(window)][-1] for window in windows])
-    off, naive = np.abs(truth - ahead), np.abs(truth - held[:, None])
+    at, truth = np.flatnonzero(asked), truth[asked]
+    off, chosen = np.abs(truth - said.network[at]), np.abs(truth - said.path[at])
+    naive = np.abs(truth - series[known[at], None])
+    came = ~np.isnan(truth)
+    inside = (truth >= said.lower[at, _WITHIN]) & (truth <= said.upper[at, _WITHIN])
     return {
-        "origins": len(rows),
+        "origins": len(at),
         "next": float(off[:, 0].mean()),
         "last_value_next": float(naive[:, 0].mean()),
-        "path": float(np.nanmean(off)),
-        "last_value_path": float(np.nanmean(naive)),
+        "path": float(off[came].mean()),
+        "last_value_path": float(naive[came].mean()),
+        "chosen_path": float(chosen[came].mean()),
+        "within_80": float(inside[came].mean()),
     }
 
 

@@ -51,8 +51,10 @@ def _forecasts(forecasts: dict[str, dict[str, float]]) -> Iterator[str]:
         near = _against(e["next"], e["last_value_next"])
         far = _against(e["path"], e["last_value_path"])
         yield f"forecast  {key}: mean error of the next value {near}, of 30 steps {far}"
+        chosen = _against(e["chosen_path"], e["last_value_path"])
+        yield f"          the round's pick, 30 steps {chosen}; {100 * e['within_80']:.0f} % within its 80 % interval"
     if not forecasts:
-        yield "forecast  no forecast metric with 90 rows"
+        yield "forecast  no forecast metric with 120 rows"
 
 
 def _against(error: float, naive: float) -> str:

@@ -1,29 +1,18 @@
-"""The shipped models over plain arrays, as the live round applies them: for whoever has recordings of their own.
-
-Everything is causal: a row is scored from itself and the rows before it, so that the scores of the first k live rows
-are the same whatever follows. Rows are a minute apart, oldest first; NaN is a missing value. The model files are those
-of `settings.models_dir`; ModelUnavailable names one that is missing or damaged.
-
-    scores = anomaly_scores(history, live)         # (h, 20) and (n, 20) in the order of catalog.MODEL_METRICS
-    scores.anomalous                               # (n,) True where the alarm would have rung
-    failure_probabilities(history, live)           # (n,)
-    forecasts(cpu, high=100)                       # (30,) what comes after the last value of `cpu`
-"""
+"""How unusual a server's minutes are and how likely they end in an incident, over arrays of its metrics. Causal."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from openmanager.catalog import FAILURE_INPUTS, METRIC, MODEL_METRICS
-from openmanager.inference import anomaly, failure, forecast
+from openmanager.evaluation.arguments import Floats, numbers
+from openmanager.inference import anomaly, failure
 from openmanager.inference.runtime import Array, model
 from openmanager.telemetry.scaling import WARM_UP, Scaler, step
 
 Progress = Callable[[int, int], None]
-Floats = NDArray[np.float64]
 
 _HIGH = np.array([METRIC[key].high or np.nan for key in MODEL_METRICS], np.float32)
 # Where the five inputs stand among the twenty metrics: the first metric of each.
@@ -75,34 +64,6 @@ def failure_probabilities(history: ArrayLike, live: ArrayLike, *, shares: bool |
     """
     past, z = _scaled(history, live, len(_FIVE) if np.shape(live)[1:] == (len(_FIVE),) else len(MODEL_METRICS), shares)
     return failure_of(z)[past:]
-
-
-def forecasts(
-    history: ArrayLike, steps: int = forecast.STEPS, *, low: float | None = None, high: float | None = None
-) -> Floats:
-    """The next `steps` values (steps,) of a series (h,), or (k, steps) of k series (k, h), on their own even grid.
-
-    Only the last 60 values count; a gap holds the value before it. `low` and `high` are the ends of the natural
-    range, None where there is none: forecasts stay between them, and a thousandth of `high` (else of the window's
-    largest value) is the smallest step worth telling from rest. Raises ValueError naming the argument.
-    """
-    table = _numbers("history", history)
-    if table.ndim not in (1, 2):
-        raise ValueError(f"history: must be (h,) or (k, h), got {table.shape}")
-    if steps < 1:
-        raise ValueError(f"steps: must be at least 1, got {steps}")
-    if high is not None and not 0 < high < np.inf:
-        raise ValueError(f"high: must be above 0, got {high}")
-    windows = _held(np.atleast_2d(table))[:, -forecast.WINDOW :]
-    if windows.shape[1] < forecast.WINDOW or np.isnan(windows).any():
-        lacking = int(windows.shape[1] - np.isnan(windows).sum(axis=1).max(initial=0))
-        raise ValueError(f"history: needs {forecast.WINDOW} values from the first known one on, has {lacking}")
-    # The round keeps windows in float32:
-    windows = windows.astype(np.float32).astype(np.float64)
-    floor = 0.001 * (np.abs(windows).max(axis=1) if high is None else np.full(len(windows), high))
-    bounds = (-np.inf if low is None else low, np.inf if high is None else high)
-    ahead: Floats = np.clip(forecast.path(windows, floor, steps), *bounds) if len(windows) else np.empty((0, steps))
-    return ahead if table.ndim == 2 else ahead[0]
 
 
 def standardize(
@@ -204,29 +165,12 @@ def _are_shares(past: Floats) -> bool:
 
 
 def _rows(name: str, values: ArrayLike, width: int) -> Floats:
-    rows = _numbers(name, values)
+    rows = numbers(name, values)
     if rows.size == 0 and rows.ndim < 2:
         return np.empty((0, width))
     if rows.ndim != 2 or rows.shape[1] != width:
         raise ValueError(f"{name}: must be (rows, {width}), got {rows.shape}")
     return rows
-
-
-def _numbers(name: str, values: ArrayLike) -> Floats:
-    try:
-        out = np.array(values, np.float64)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{name}: not an array of numbers ({error})") from None
-    if np.isinf(out).any():
-        at: Any = np.argwhere(np.isinf(out))[0].tolist()
-        raise ValueError(f"{name}: infinite at {at}; NaN is how a missing value is written")
-    return out
-
-
-def _held(table: Floats) -> Floats:
-    """Each gap filled with the value before it."""
-    known = np.where(np.isnan(table), 0, np.arange(table.shape[1]))
-    return np.take_along_axis(table, np.maximum.accumulate(known, axis=1), axis=1) if table.size else table
 
 
 def _nan(*shape: int) -> Array:
