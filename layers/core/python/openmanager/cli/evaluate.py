@@ -33,7 +33,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", exit_co
     command.add_argument("file", type=Path, metavar="FILE.csv")
     command.add_argument("--out", type=Path, metavar="SCORES.csv", help="write one line of scores for each minute")
     command.add_argument("--json", action="store_true", help="print the summary as JSON")
-    command.add_argument("--from", dest="begin", metavar="TIME", help="sum up from here, but for forecasts; rows before teach")
+    command.add_argument("--from", dest="begin", metavar="TIME", help="sum up scores from here; rows before only teach")
     command.add_argument("--time", default="", metavar="COLUMN", help="the column of times (time, timestamp, …)")
     command.add_argument("--label", default="", metavar="COLUMN", help="the column of labels (label, incident, …)")
     command.add_argument("--server", default="", metavar="ID", help="whose rows, where a column `server` names several")
