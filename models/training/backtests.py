@@ -194,7 +194,10 @@ def _rows(played: Replay) -> list[dict[str, Any]]:
     cover, width, score = (np.nanmean(a, axis=1) for a in (played.cover, played.width, played.score))
     first = np.nanmean(played.cover[0, :FIRST, :, LEVEL], axis=0)
     ends = np.nanmean(played.ends, axis=0)
-    error = np.nanmean(played.error, axis=0)
+    # A candidate that never applies has no error: NaN without numpy's warning.
+    applies = np.isfinite(played.error).any(axis=(0, 1))
+    error = np.full(played.error.shape[1:], np.nan)
+    error[:, applies] = np.nanmean(played.error[:, :, applies], axis=0)
     picked = np.nanmean(played.picked, axis=0)
     share = np.stack([(played.winner == k).sum(axis=0) for k in range(len(candidates.NAMES))], axis=1)
     return [

@@ -39,10 +39,10 @@ USUAL_WEIGHT = 0.02
 # Error over scale on the development servers, (knots, coverages): where a series starts. Medians over its series of
 # each source, the sources weighing alike, by `models.training.backtests.start`.
 START = (
-    (0.28, 0.82, 1.70),
-    (0.39, 1.00, 2.20),
-    (0.53, 1.54, 3.48),
-    (0.80, 2.33, 7.75),
+    (0.32, 0.80, 1.80),
+    (0.41, 0.99, 2.32),
+    (0.54, 1.55, 3.48),
+    (0.79, 2.38, 7.37),
 )
 
 RECORD = np.dtype(
