@@ -1,19 +1,17 @@
-"""GET /api/health, the API's description and its documentation page."""
+"""GET /api/health, the demo fleet's switch, the API's description and its documentation page."""
 
-from pathlib import Path
 from typing import Any
 
 from fastapi import Response
-from fastapi.openapi.docs import get_swagger_ui_html
-from fastapi.responses import FileResponse, HTMLResponse
-from openmanager.errors import NotFound
-from openmanager.web import create_app, lambda_handler
+from openmanager.demo import runs
+from openmanager.demo.request import StartRun
+from openmanager.web import Caller, create_app, lambda_handler
 from openmanager.web.health import check
 
-_HERE = Path(__file__).parent
-_ASSETS = {"swagger-ui-bundle.js": "text/javascript", "swagger-ui.css": "text/css"}
+from functions.system import documentation
 
 app = create_app("system")
+app.include_router(documentation.router)
 
 
 @app.get("/api/health")
@@ -24,27 +22,22 @@ def health(response: Response) -> dict[str, Any]:
     return answer
 
 
-@app.get("/api/openapi.json", include_in_schema=False)
-def openapi() -> FileResponse:
-    return FileResponse(_HERE / "openapi.json", media_type="application/json")
+@app.post("/api/system/start")
+def start(_: Caller, wanted: StartRun | None = None) -> dict[str, Any]:
+    """Start the demo fleet, unless just this run goes on already. Answers what will happen, to whom and when."""
+    return runs.start(**(wanted or StartRun()).model_dump())
 
 
-@app.get("/api/docs", include_in_schema=False)
-def docs() -> HTMLResponse:
-    return get_swagger_ui_html(
-        openapi_url="/api/openapi.json",
-        title="OpenManager API",
-        swagger_js_url="/api/docs/swagger-ui-bundle.js",
-        swagger_css_url="/api/docs/swagger-ui.css",
-        swagger_favicon_url="data:,",
-    )
+@app.post("/api/system/stop")
+def stop(_: Caller) -> dict[str, Any]:
+    """End the demo fleet's run, if there is one; its servers fall silent and are forgotten as any others are."""
+    return runs.stop()
 
 
-@app.get("/api/docs/{asset}", include_in_schema=False)
-def docs_asset(asset: str) -> FileResponse:
-    if asset not in _ASSETS:
-        raise NotFound(f"no file {asset!r} here")
-    return FileResponse(_HERE / "vendor" / "swagger-ui" / asset, media_type=_ASSETS[asset])
+@app.get("/api/system/demo")
+def demo(_: Caller) -> dict[str, Any]:
+    """What the demo fleet does: idle, running, stopped or finished, and what happens in its run."""
+    return runs.status()
 
 
 handler = lambda_handler(app)

@@ -165,7 +165,7 @@ def test_every_route_but_health_and_documentation_wants_the_key(stores_env: dict
                 status = invoke(handlers[function.name], route.method, path, key=key).status
                 assert (status == 401) == (route.path not in PUBLIC), route
                 tried += 1
-    assert tried == 3 * 14
+    assert tried == 3 * 17
 
 
 def test_health_says_when_redis_is_away(

@@ -99,7 +99,7 @@ def test_a_handler_stays_a_door(function: str) -> None:
 
 FLOORS = [
     {"__main__"},
-    {"watch", "cli"},
+    {"watch", "cli", "demo"},
     {"fleet", "charts", "archive", "intake", "web", "notify", "evaluation"},
     {"sources", "inference", "stores", "alerts"},
     {"telemetry"},
