@@ -12,7 +12,7 @@ from models.training import backtests, export, generated
 from models.training.data import Series, host, servers
 from models.training.data import series as all_series
 from models.training.lstm import train
-from models.training.path_errors import Table, beside, by_network, ratios, summary
+from models.training.path_errors import beside, by_network, interval, ratios, summary
 
 FOLDS = 3
 # The shipped network learns as long on each series as the folds' did: it has half as many servers again.
@@ -65,21 +65,28 @@ def _every_third(real: list[Series]) -> list[Series]:
 def judge(folds: list[tuple[list[Series], Model]]) -> dict[str, Any]:
     """Scores over the folds' unseen series; every network judges the sources that none of them saw."""
     tables = [(series, ratios(series, by_network(network))) for series, network in folds]
+    every = [s for series, _ in tables for s in series]
+    whole = np.concatenate([table for _, table in tables])
 
-    def pick(wanted: Callable[[Series], bool], tables: list[tuple[list[Series], Table]] = tables) -> dict[str, float]:
-        return summary(np.concatenate([table[[wanted(s) for s in series]] for series, table in tables]))
+    def pick(wanted: Callable[[Series], bool]) -> dict[str, float]:
+        return summary(whole[[wanted(s) for s in every]])
 
+    def by_fold(source: str) -> dict[str, dict[str, float]]:
+        return {
+            str(k): summary(table[[s.source == source for s in series]]) for k, (series, table) in enumerate(tables)
+        }
+
+    smd = np.array([s.source == "smd" for s in every])
     return {
         "unseen_servers": pick(lambda s: s.source == "smd"),
         "unseen_by_input": {
             name: pick(lambda s, name=name: s.source == "smd" and s.metric == name) for name in FAILURE_INPUTS
         },
-        "unseen_by_fold": {str(k): pick(lambda s: s.source == "smd", [table]) for k, table in enumerate(tables)},
+        "unseen_servers_interval": interval([every[i] for i in np.flatnonzero(smd)], whole[smd]),
+        "unseen_by_fold": by_fold("smd"),
         "unseen_asd": pick(lambda s: s.source == "asd"),
         "unseen_cloudwatch": pick(lambda s: s.source == "nab"),
-        "unseen_cloudwatch_by_fold": {
-            str(k): pick(lambda s: s.source == "nab", [table]) for k, table in enumerate(tables)
-        },
+        "unseen_cloudwatch_by_fold": by_fold("nab"),
         "unseen_host": pick(lambda s: s.source == "host"),
         "simulated": {
             kind: pick(lambda s, kind=kind: s.source == "generated" and s.metric == kind) for kind in generated.KINDS

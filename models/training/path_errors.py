@@ -74,3 +74,20 @@ def summary(table: Table) -> dict[str, float]:
         "beats_naive_next": float(beats[0]),
         "beats_naive_path": float(beats[1]),
     }
+
+
+def interval(series: list[Series], table: Table, draws: int = 2000) -> dict[str, float]:
+    """95 % bootstrap interval of the geometric means of ratios (n, 2), drawn by server: a server's series are alike."""
+    known = ~np.isnan(table[:, 0])
+    owners = np.array([s.server for s in series])[known]
+    logs = [np.log(table[known][owners == name]) for name in np.unique(owners)]
+    sums, counts = np.array([x.sum(axis=0) for x in logs]), np.array([len(x) for x in logs])
+    picked = np.random.default_rng(0).integers(len(logs), size=(draws, len(logs)))
+    means = np.exp(sums[picked].sum(axis=1) / counts[picked].sum(axis=1, keepdims=True))
+    low, high = np.percentile(means, (2.5, 97.5), axis=0)
+    return {
+        "next_low": float(low[0]),
+        "next_high": float(high[0]),
+        "path_low": float(low[1]),
+        "path_high": float(high[1]),
+    }

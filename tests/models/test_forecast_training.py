@@ -90,6 +90,17 @@ def test_half_the_error_on_one_series_and_twice_on_another_is_no_gain() -> None:
     assert score["beats_naive_path"] == 0.5
 
 
+def test_the_interval_is_as_wide_as_servers_differ_not_as_series_do() -> None:
+    owned = [Series("smd", name, np.empty(0), 0.001, 0) for name in "abcd" for _ in range(25)]
+    alike = np.tile(np.geomspace(0.5, 2, 25)[:, None], (4, 2))
+    bounds = path_errors.interval(owned, alike)
+    assert bounds["next_low"] == pytest.approx(1)
+    assert bounds["next_high"] == pytest.approx(1)
+    unlike = alike * np.repeat([0.5, 1, 1, 2], 25)[:, None]
+    assert path_errors.interval(owned, unlike)["path_low"] < 0.75
+    assert path_errors.interval(owned, unlike)["path_high"] > 1.3
+
+
 def test_draws_come_from_train_parts_scaled_as_the_live_round_scales() -> None:
     values = noise(4000)
     values[2000:] = 1e6

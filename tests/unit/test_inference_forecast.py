@@ -42,6 +42,17 @@ def test_a_series_at_rest_stays_there() -> None:
     assert np.abs(path - 42).max() < 0.5
 
 
+def test_a_slow_series_is_scaled_by_its_own_step_and_a_resting_one_by_a_share_of_the_floor() -> None:
+    slow = 50 + 0.002 * np.arange(60.0)
+    size = forecast.step_size(np.stack([slow, np.full(60, 50.0)]), np.full(2, 0.1))
+    assert np.allclose(size, [0.002, 0.001])
+
+
+def test_noise_far_below_the_floor_does_not_move_a_path() -> None:
+    window = 42 + 1e-9 * np.random.default_rng(0).normal(size=(1, 60))
+    assert np.abs(forecast.path(window, np.array([0.1])) - 42).max() < 0.1
+
+
 def test_a_steady_climb_goes_on_upward() -> None:
     path = forecast.path((np.arange(60.0) * 2)[None], np.array([0.1]))
     assert path[0, 9] > 119
