@@ -1,7 +1,8 @@
 """Delivers what waits in the outbox: every minute, under a lease, several receivers at a time.
 
 At least once: an entry leaves the outbox only after the receiver took it. A function that dies in between has it sent
-again, under the same idempotency key.
+again, under the same idempotency key; that is at most one notice a receiver, because the next is sent only when the one
+before it has been settled.
 """
 
 import logging
@@ -9,7 +10,7 @@ import queue
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -24,9 +25,12 @@ _LEASE_S = 50
 # No attempt begins after this, so that the last one is settled while the lease holds.
 _BEGIN_WITHIN_S = _LEASE_S - 2 * LIMIT_S
 _AT_ONCE = 8
+# How soon a worker notices that nobody settles any more.
+_LOOK_UP_S = 0.1
 
 log = logging.getLogger(__name__)
-Result = tuple[Entry, Outcome] | None
+# An attempt, and what tells its worker that it has been settled; None when a worker is through.
+Result = tuple[Entry, Outcome, threading.Event] | None
 
 
 @dataclass(slots=True)
@@ -75,6 +79,10 @@ class _Run:
     def stop(self) -> None:
         self._stop.set()
 
+    def wait(self, settled: threading.Event) -> None:
+        while not settled.wait(_LOOK_UP_S) and not self._stop.is_set():
+            pass
+
     def over(self) -> bool:
         return self._stop.is_set() or time.monotonic() - self._began > _BEGIN_WITHIN_S or self._out_of_time()
 
@@ -117,11 +125,13 @@ def _gathered(results: "queue.SimpleQueue[Result]") -> list[Result]:
     return batch
 
 
-def _settle(results: Iterable[tuple[Entry, Outcome]], run: _Run, report: DeliveryReport) -> None:
-    settlements = [settled(entry, outcome, run.now_ms()) for entry, outcome in results]
-    if not settlements:
+def _settle(results: Sequence[tuple[Entry, Outcome, threading.Event]], run: _Run, report: DeliveryReport) -> None:
+    if not results:
         return
+    settlements = [settled(entry, outcome, run.now_ms()) for entry, outcome, _ in results]
     outbox.settle(settlements)
+    for _, _, done in results:
+        done.set()
     moves = [s.move for s in settlements]
     report.delivered += moves.count("gone")
     report.later += moves.count("stay")
@@ -142,7 +152,9 @@ def _work(
                 report.carried_over = True
                 return
             outcome = _attempt(entry, target, run)
-            results.put((entry, outcome))
+            done = threading.Event()
+            results.put((entry, outcome, done))
+            run.wait(done)
             if outcome.kind == "later":
                 return
     finally:

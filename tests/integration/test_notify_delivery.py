@@ -1,0 +1,430 @@
+"""From the outbox to the receivers: nothing lost, nothing doubled, wherever a function dies."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Any
+
+import psycopg
+import pytest
+from openmanager import notify
+from openmanager.errors import StoreUnavailable
+from openmanager.notify import Notice, delivery, http, route
+from openmanager.notify.entries import read_entry
+from openmanager.notify.targets import dump, read_target
+from openmanager.settings import settings
+from openmanager.stores import history, reset
+from openmanager.stores.redis import Redis
+
+from infra.local.stack import Upstash
+from tests.faults import Killed, door, dying
+from tests.live import CHECKOUT
+from tests.receivers import Answer, Received, Receiver, running
+
+NOW_MS = 1_764_000_000_000
+HOUR_MS = 3_600_000
+LEASE = "om:lease:notify"
+
+
+@pytest.fixture
+def redis(stores_env: dict[str, str], empty_redis: Upstash, monkeypatch: pytest.MonkeyPatch) -> Upstash:
+    monkeypatch.setenv("OPENMANAGER_NOTIFY_ALLOW_PRIVATE", "1")
+    settings.cache_clear()
+    return empty_redis
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with running(Receiver()) as one:
+        yield one
+
+
+def hook(receiver: Receiver, name: str, **more: Any) -> dict[str, Any]:
+    url = f"http://127.0.0.1:{receiver.server_port}/{name}"
+    return {"id": name, "channel": "webhook", "settings": {"url": url, "secret": "s" * 24}, **more}
+
+
+def publish(redis: Upstash, *targets: dict[str, Any]) -> None:
+    redis.command("SET", "om:targets", dump([read_target(t) for t in targets]))
+
+
+def notice(name: str, **more: Any) -> Notice:
+    plain = {"event": "firing", "server": "web-01", "rule": "cpu", "severity": "critical", "since": 0.0, "at": 60.0}
+    return Notice(**{"id": name, "title": "", **plain, **more})
+
+
+def put(redis: Upstash, *notices: Notice) -> set[str]:
+    """What the round's commit does; the keys of the entries."""
+    targets = notify.targets.parse(redis.command("GET", "om:targets"))
+    fields = {key: text for one in notices for key, text in route(one, targets).items()}
+    for key, text in fields.items():
+        redis.command("HSET", "om:outbox", key, text)
+    return set(fields)
+
+
+def outbox(redis: Upstash, key: str = "om:outbox") -> dict[str, Any]:
+    flat = redis.command("HGETALL", key)
+    return {k: json.loads(v) for k, v in zip(flat[::2], flat[1::2], strict=True)}
+
+
+def outcomes(redis: Upstash) -> list[dict[str, Any]]:
+    return [json.loads(flat[1]) for _, flat in redis.command("XRANGE", "om:notices", "-", "+")]
+
+
+def test_what_waits_is_delivered_in_order_and_leaves(redis: Upstash, receiver: Receiver) -> None:
+    publish(redis, hook(receiver, "a"), hook(receiver, "b", severity="critical"))
+    story = [notice("1"), notice("2", event="acknowledged", at=120.0), notice("3", event="resolved", at=180.0)]
+    keys = put(redis, *reversed(story), notice("4", server="db-01", severity="warning"))
+    report = notify.deliver(NOW_MS)
+    assert (report.waiting, report.delivered, report.later, report.failed) == (7, 7, 0, 0)
+    assert receiver.keys == dict.fromkeys(keys, 1)
+    for path in ("/a", "/b"):
+        told = [one.json()["notice"]["id"] for one in receiver.received if one.path == path]
+        assert [t for t in told if t != "4"] == ["1", "2", "3"]
+    assert outbox(redis) == {}
+    assert [(o["outcome"], o["status"]) for o in outcomes(redis)] == [("delivered", 200)] * 7
+    assert redis.command("EXISTS", LEASE) == 0
+
+
+def test_nothing_waiting_costs_one_command_and_a_delivery_few(redis: Upstash, receiver: Receiver) -> None:
+    redis.reset_stats()
+    assert notify.deliver(NOW_MS) == notify.DeliveryReport()
+    assert redis.stats()["commands"] == 1
+    publish(redis, hook(receiver, "a"))
+    put(redis, *(notice(str(i), server=f"s-{i}") for i in range(20)))
+    redis.reset_stats()
+    assert notify.deliver(NOW_MS).delivered == 20
+    # To take, to settle each, to release:
+    assert redis.stats()["commands"] == 22
+
+
+def test_a_failure_waits_its_time_and_holds_back_its_own_alert_only(redis: Upstash, receiver: Receiver) -> None:
+    publish(redis, hook(receiver, "a"), hook(receiver, "b"))
+    put(redis, notice("1"), notice("2", event="resolved", at=120.0), notice("3", server="db-01", at=240.0))
+    receiver.answers = lambda one: Answer(503) if one.json()["notice"]["id"] == "1" and one.path == "/a" else Answer()
+    report = notify.deliver(NOW_MS)
+    assert (report.delivered, report.later) == (3, 1)
+    assert set(outbox(redis)) == {"1|a", "2|a", "3|a"}
+    # The next run goes on with what that receiver can take:
+    assert notify.deliver(NOW_MS + 1000).delivered == 1
+    waiting = outbox(redis)
+    assert set(waiting) == {"1|a", "2|a"}
+    assert (waiting["1|a"]["tries"], waiting["1|a"]["reason"], waiting["2|a"]["tries"]) == (1, "answered 503: ok", 0)
+    receiver.answers = lambda _: Answer()
+    due = waiting["1|a"]["due"]
+    assert notify.deliver(due - 1).delivered == 0
+    assert notify.deliver(due).delivered == 2
+    assert outbox(redis) == {}
+
+
+def test_retry_after_is_obeyed_for_the_whole_receiver(redis: Upstash, receiver: Receiver) -> None:
+    publish(redis, hook(receiver, "a"), hook(receiver, "b"))
+    put(redis, notice("1"), notice("2", server="db-01"))
+    receiver.answers = lambda one: Answer(429, {"Retry-After": "600"}) if one.path == "/a" else Answer()
+    began = time.monotonic()
+    assert notify.deliver(NOW_MS).delivered == 2
+    put(redis, notice("3", server="db-02"))
+    receiver.answers = lambda _: Answer()
+    assert notify.deliver(NOW_MS + 599_000).delivered == 1
+    # The clock of a delivery runs on from the instant it was given.
+    passed_ms = round((time.monotonic() - began) * 1000) + 1
+    assert notify.deliver(NOW_MS + 600_000 + passed_ms).delivered == 3
+    assert len(receiver.keys) == 6
+
+
+def test_what_cannot_be_delivered_is_parked_where_people_see_it(redis: Upstash, receiver: Receiver) -> None:
+    publish(redis, hook(receiver, "a"), hook(receiver, "gone"), hook(receiver, "off"))
+    put(redis, notice("1"))
+    publish(redis, hook(receiver, "a"), hook(receiver, "off", enabled=False))
+    redis.command("HSET", "om:outbox", "damaged|a", "{not json")
+    receiver.answers = lambda _: Answer(410, {}, b"gone")
+    report = notify.deliver(NOW_MS)
+    assert (report.failed, report.delivered, report.later) == (4, 0, 0)
+    assert outbox(redis) == {}
+    failed = outbox(redis, "om:outbox:failed")
+    assert {key: entry.get("reason") for key, entry in failed.items()} == {
+        "1|a": "answered 410: gone",
+        "1|gone": "the target no longer exists",
+        "1|off": "the target is switched off",
+        "damaged|a": None,
+    }
+    assert failed["damaged|a"]["unreadable"] == "{not json"
+    assert sorted(o["outcome"] for o in outcomes(redis)) == ["failed"] * 4
+
+
+def test_a_receiver_away_for_a_day_is_given_up_on_and_not_before(redis: Upstash, receiver: Receiver) -> None:
+    publish(redis, hook(receiver, "a"))
+    put(redis, notice("1"))
+    receiver.answers = lambda _: Answer(502)
+    now_ms = NOW_MS
+    while waiting := outbox(redis):
+        now_ms = max(now_ms + 60_000, waiting["1|a"]["due"])
+        notify.deliver(now_ms)
+    assert 23 * HOUR_MS < now_ms - NOW_MS < 25 * HOUR_MS
+    assert len(receiver.received) == receiver.keys["1|a"] < 200
+    assert outbox(redis, "om:outbox:failed")["1|a"]["reason"] == "answered 502: ok"
+
+
+def test_without_targets_in_redis_everything_waits_for_them(redis: Upstash, receiver: Receiver) -> None:
+    publish(redis, hook(receiver, "a"))
+    put(redis, notice("1"))
+    text = redis.command("GET", "om:targets")
+    redis.command("DEL", "om:targets")
+    report = notify.deliver(NOW_MS)
+    assert (report.without_targets, report.waiting, report.failed) == (True, 1, 0)
+    redis.command("SET", "om:targets", text)
+    assert notify.deliver(NOW_MS).delivered == 1
+
+
+def test_of_two_deliverers_at_once_one_delivers(redis: Upstash, receiver: Receiver) -> None:
+    publish(redis, hook(receiver, "a"))
+    keys = put(redis, *(notice(str(i), server=f"s-{i}") for i in range(5)))
+    reports: list[notify.DeliveryReport] = []
+
+    def second(_: Received) -> Answer:
+        if not reports:
+            reports.append(notify.deliver(NOW_MS))
+        return Answer()
+
+    receiver.answers = second
+    assert notify.deliver(NOW_MS).delivered == 5
+    assert reports[0].held
+    assert receiver.keys == dict.fromkeys(keys, 1)
+
+
+def test_what_is_put_in_during_a_delivery_stays_for_the_next(redis: Upstash, receiver: Receiver) -> None:
+    publish(redis, hook(receiver, "a"))
+    put(redis, notice("1"))
+
+    def answer(one: Received) -> Answer:
+        if one.key == "1|a":
+            put(redis, notice("2"))
+        return Answer()
+
+    receiver.answers = answer
+    assert notify.deliver(NOW_MS).delivered == 1
+    assert set(outbox(redis)) == {"2|a"}
+    assert notify.deliver(NOW_MS).delivered == 1
+
+
+def test_out_of_time_nothing_more_is_begun(redis: Upstash, receiver: Receiver) -> None:
+    publish(redis, hook(receiver, "a"))
+    put(redis, *(notice(str(i), server=f"s-{i}") for i in range(3)))
+    report = notify.deliver(NOW_MS, lambda: len(receiver.received) >= 1)
+    assert (report.delivered, report.carried_over) == (1, True)
+    assert len(outbox(redis)) == 2
+
+
+class Dying:
+    """Every store call and every send is counted; at number `at` the process dies, before or after it, for good."""
+
+    def __init__(self, at: int, after: bool) -> None:
+        self.left, self.after, self.dead = at, after, False
+        self.lock = threading.Lock()
+
+    def wrap(self, work: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            with self.lock:
+                self.left -= 1
+                mine = self.left == 0
+                if self.dead or (mine and not self.after):
+                    self.dead = True
+                    raise Killed
+            result = work(*args, **kwargs)
+            if mine or self.dead:
+                self.dead = True
+                raise Killed
+            return result
+
+        return call
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_wherever_a_delivery_dies_no_notice_is_lost_and_none_is_doubled(
+    redis: Upstash, receiver: Receiver, monkeypatch: pytest.MonkeyPatch, after: bool
+) -> None:
+    publish(redis, hook(receiver, "a"), hook(receiver, "b"), hook(receiver, "shaky"))
+    expected: set[str] = set()
+    sent_again = 0
+    for at in range(1, 100):
+        story = [notice(f"{at}-1"), notice(f"{at}-2", event="resolved", at=120.0), notice(f"{at}-3", server="db-01")]
+        keys = put(redis, *story)
+        expected |= keys
+        failed_once: set[str] = set()
+
+        def answer(one: Received, failed_once: set[str] = failed_once) -> Answer:
+            # Each notice for this receiver fails once, so that the way of the failures is walked too:
+            if one.path == "/shaky" and one.key not in failed_once:
+                failed_once.add(one.key)
+                return Answer(503)
+            return Answer()
+
+        receiver.answers = answer
+        death = Dying(at, after)
+        with monkeypatch.context() as patch:
+            patch.setattr(Redis, "run", death.wrap(Redis.run))
+            patch.setattr(http, "post", death.wrap(http.post))
+            with suppress(Killed):
+                notify.deliver(NOW_MS)
+        # The lease of who died runs out, and time goes on:
+        redis.command("DEL", LEASE)
+        now_ms = NOW_MS
+        while waiting := outbox(redis):
+            now_ms = max([now_ms + 60_000, *(entry["due"] for entry in waiting.values())])
+            notify.deliver(now_ms)
+        counts = {key: receiver.keys[key] - (key in failed_once) for key in keys}
+        # At least once each; again only what was under way when it died, under the same key:
+        assert min(counts.values()) == 1
+        sent_again += sum(counts.values()) - len(counts)
+        assert sum(counts.values()) - len(counts) <= 3
+        if not death.dead:
+            break
+    assert not death.dead
+    assert at > 10
+    # A receiver that keeps keys has each notice exactly once:
+    assert set(receiver.keys) == expected
+    assert outbox(redis, "om:outbox:failed") == {}
+    assert sent_again > 0
+
+
+KILLED_WHILE_SENDING = """
+from openmanager import notify
+notify.deliver(1_764_000_000_000)
+"""
+
+
+def test_a_process_that_is_killed_while_sending_is_succeeded_by_the_next(
+    redis: Upstash, receiver: Receiver, stores_env: dict[str, str]
+) -> None:
+    publish(redis, hook(receiver, "a"))
+    keys = put(redis, *(notice(str(i), server=f"s-{i}", at=60.0 + i) for i in range(4)))
+    victims: list[subprocess.Popen[bytes]] = []
+    begun = threading.Event()
+
+    def kill(one: Received) -> Answer:
+        begun.wait(30)
+        if one.key == "1|a" and victims[0].poll() is None:
+            os.kill(victims[0].pid, signal.SIGKILL)
+            victims[0].wait()
+        return Answer()
+
+    receiver.answers = kill
+    path = os.pathsep.join((str(CHECKOUT), str(CHECKOUT / "layers/core/python")))
+    env = {**os.environ, **stores_env, "PYTHONPATH": path}
+    victims.append(subprocess.Popen([sys.executable, "-c", KILLED_WHILE_SENDING], env=env))
+    begun.set()
+    assert victims[0].wait(60) == -signal.SIGKILL
+    assert receiver.keys == {"0|a": 1, "1|a": 1}
+    assert set(outbox(redis)) == {"1|a", "2|a", "3|a"}
+    assert notify.deliver(NOW_MS).held
+    redis.command("DEL", LEASE)
+    assert notify.deliver(NOW_MS).delivered == 3
+    assert receiver.keys == {"0|a": 1, "1|a": 2, "2|a": 1, "3|a": 1}
+    assert set(receiver.keys) == keys
+
+
+def test_a_store_that_loses_its_answer_loses_no_notice(
+    redis: Upstash, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(redis, hook(receiver, "a"))
+    put(redis, notice("1"))
+    with door(redis.url) as opened:
+        monkeypatch.setenv("UPSTASH_REDIS_REST_URL", opened.url)
+        settings.cache_clear()
+        reset()
+
+        def answer(_: Received) -> Answer:
+            opened.fault = "loses its answers"
+            return Answer()
+
+        receiver.answers = answer
+        with pytest.raises(StoreUnavailable):
+            notify.deliver(NOW_MS)
+        opened.fault = ""
+        receiver.answers = lambda _: Answer()
+        redis.command("DEL", LEASE)
+        # It had been settled, once, although nobody heard of it:
+        assert notify.deliver(NOW_MS) == notify.DeliveryReport()
+        assert len(outcomes(redis)) == len(receiver.received) == 1
+        reset()
+
+
+def test_the_lease_of_another_is_not_released(redis: Upstash, receiver: Receiver) -> None:
+    publish(redis, hook(receiver, "a"))
+    put(redis, notice("1"))
+
+    def overtake(_: Received) -> Answer:
+        redis.command("SET", LEASE, "somebody else")
+        return Answer()
+
+    receiver.answers = overtake
+    assert notify.deliver(NOW_MS).delivered == 1
+    assert redis.command("GET", LEASE) == "somebody else"
+
+
+def rows(url: str) -> list[tuple[str, dict[str, Any]]]:
+    with psycopg.connect(url) as connection:
+        return connection.execute("SELECT target, outcome FROM notification_outcomes ORDER BY place").fetchall()
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_wherever_the_archive_dies_each_outcome_is_kept_once(
+    redis: Upstash, receiver: Receiver, stores_env: dict[str, str], monkeypatch: pytest.MonkeyPatch, after: bool
+) -> None:
+    publish(redis, hook(receiver, "a"))
+    for call in range(1, 20):
+        put(redis, notice(f"{call}-1"), notice(f"{call}-2", server="db-01"))
+        assert notify.deliver(NOW_MS).delivered == 2
+        countdown = [call]
+        with monkeypatch.context() as patch:
+            patch.setattr(Redis, "run", dying(Redis.run, countdown, after))
+            patch.setattr(history.History, "run", dying(history.History.run, countdown, after))
+            with suppress(Killed):
+                notify.archive_outcomes(NOW_MS)
+        notify.archive_outcomes(NOW_MS)
+        kept = rows(stores_env["DATABASE_URL"])
+        assert sorted(outcome["key"] for _, outcome in kept) == sorted(receiver.keys)
+        assert len(kept) == 2 * call
+        assert outcomes(redis) == []
+        if countdown[0] > 0:
+            break
+    assert countdown[0] > 0
+    assert call >= 4
+
+
+def test_the_archive_lets_go_of_what_is_old(redis: Upstash, receiver: Receiver, stores_env: dict[str, str]) -> None:
+    publish(redis, hook(receiver, "a"))
+    receiver.answers = lambda _: Answer(400)
+    put(redis, notice("1"))
+    notify.deliver(NOW_MS)
+    redis.command("HSET", "om:outbox", "damaged|a", "x")
+    notify.deliver(NOW_MS)
+    assert notify.archive_outcomes(NOW_MS + 6 * 24 * HOUR_MS) == 2
+    assert len(outbox(redis, "om:outbox:failed")) == 2
+    assert notify.archive_outcomes(NOW_MS + 8 * 24 * HOUR_MS) == 0
+    assert outbox(redis, "om:outbox:failed") == {}
+    assert len(rows(stores_env["DATABASE_URL"])) == 2
+    put(redis, notice("2"))
+    notify.deliver(NOW_MS + 91 * 24 * HOUR_MS)
+    notify.archive_outcomes(NOW_MS + 91 * 24 * HOUR_MS)
+    assert [outcome["key"] for _, outcome in rows(stores_env["DATABASE_URL"])] == ["2|a"]
+
+
+def test_an_entry_of_the_outbox_reads_back(redis: Upstash, receiver: Receiver) -> None:
+    publish(redis, hook(receiver, "a"))
+    put(redis, notice("서버|1", facts={"note": "\ud83d\ude00 한글", "value": 1.5}))
+    assert notify.deliver(NOW_MS).delivered == 1
+    assert receiver.received[0].json()["notice"]["facts"] == {"note": "😀 한글", "value": 1.5}
+    assert receiver.received[0].headers["Idempotency-Key"] == "%EC%84%9C%EB%B2%84|1|a"
+    assert read_entry("k", json.dumps({"notice": notice("1").as_dict(), "target": "a"})).due == 0
+
+
+def test_the_last_attempt_ends_while_the_lease_holds() -> None:
+    assert delivery._BEGIN_WITHIN_S + delivery.LIMIT_S < delivery._LEASE_S
