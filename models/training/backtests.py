@@ -72,15 +72,20 @@ def report_folds(judged: Judged) -> dict[str, Any]:
     if minute:
         families["smd"] = [row for row in rows if row["smd"]]
     families["all"] = rows
-    grids = {
-        name: [row for s, n in minute for row in _rows(replay([coarser(x, size) for x in s], n, every, season))]
-        for name, (size, every, season) in GRIDS.items()
-    }
+    grids = {name: _coarse_rows(minute, *grid) for name, grid in GRIDS.items()}
     return {
         "families": {name: _summary(rows) for name, rows in families.items()},
         "grids": {name: _summary(rows) for name, rows in grids.items() if rows},
         "exhaustion": filling.report(minute),
     }
+
+
+def _coarse_rows(minute: Judged, size: int, every: int, season: int | None) -> list[dict[str, Any]]:
+    rows = []
+    for series, network in minute:
+        means = [coarser(s, size) for s in series if len(s.values) >= backtest.HISTORY * size]
+        rows += _rows(replay(means, network, every, season)) if means else []
+    return rows
 
 
 def _once(judged: Judged) -> list[tuple[list[Series], Network]]:

@@ -124,7 +124,7 @@ def _play(
 ) -> list[dict[str, Any]]:
     """One row for each case and moment: what was said, what the line said, and what came (minutes)."""
     metric = "memory" if name == "leak" else "network"
-    pool = [s for s in series if s.metric == metric]
+    pool = [s for s in series if s.metric == metric and len(s.values) > LENGTH]
     cases = []
     for _ in range(count if pool else 0):
         s = pool[rng.integers(len(pool))]
