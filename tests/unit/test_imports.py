@@ -61,7 +61,12 @@ NEEDS = {
         "httpx",
         "openmanager.inference.runtime",
     },
+    "notifications": {"fastapi", "mangum", "numpy", "httpx", "psycopg"},
     "archive": {"numpy", "psycopg", "httpx", "aws_lambda_powertools"},
+    "alerts": {"fastapi", "mangum", "numpy", "httpx", "psycopg"},
+    "incidents": {"fastapi", "mangum", "numpy", "httpx", "psycopg"},
+    "rules": {"fastapi", "mangum", "numpy", "httpx", "psycopg"},
+    "silences": {"fastapi", "mangum", "numpy", "httpx", "psycopg"},
 }
 FUNCTIONS = sorted(p.parent.name for p in (ROOT / "functions").glob("*/handler.py"))
 
@@ -100,13 +105,13 @@ def test_a_handler_stays_a_door(function: str) -> None:
 FLOORS = [
     {"__main__"},
     {"watch", "cli", "demo"},
-    {"fleet", "charts", "archive", "intake", "web", "notify", "evaluation"},
+    {"fleet", "charts", "archive", "intake", "web", "notify", "evaluation", "oncall"},
     {"sources", "inference", "stores", "alerts"},
     {"telemetry"},
     {"catalog", "suppliers", "settings", "errors", "logs", "measures"},
 ]
 # Neighbours on one floor that may know each other, and in which direction.
-SIDEWAYS = {("web", "fleet"), ("archive", "intake"), ("archive", "notify"), ("watch", "watch")}
+SIDEWAYS = {("web", "fleet"), ("archive", "intake"), ("archive", "notify"), ("archive", "oncall"), ("watch", "watch")}
 
 
 def _room(module: str) -> str:

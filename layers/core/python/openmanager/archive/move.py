@@ -11,11 +11,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from openmanager import intake
+from openmanager import intake, notify
 from openmanager.archive.days import close_due
 from openmanager.errors import DamagedFrame
+from openmanager.oncall import settings as oncall
 from openmanager.settings import settings
-from openmanager.stores import blocks, history, hot, partitions
+from openmanager.stores import alerts, blocks, history, hot, partitions
 from openmanager.stores.segments import (
     BACKLOG,
     SEGMENT_MS,
@@ -44,6 +45,7 @@ class Report:
     rows: int = 0
     blocks: int = 0
     verdicts: int = 0
+    transitions: int = 0
     damaged: int = 0
     days: int = 0
     partitions_made: int = 0
@@ -56,10 +58,14 @@ def run(now_ms: int, out_of_time: Callable[[], bool] = lambda: False) -> Report:
     # What Postgres took while Redis was away belongs there before anything is moved from it.
     intake.refill_all(now_ms, out_of_time)
     report = Report(partitions_made=partitions.make_ahead(now_ms))
+    oncall.republish()
+    notify.republish_targets()
+    notify.archive_outcomes(now_ms)
     for shard in range(settings().shards):
         latest = hot.read_latest(shard)
         judged = {s: v["verdict"]["minute"] * 1000 for s, v in latest.items() if v["verdict"]}
         _move_verdicts(shard, report)
+        _move_transitions(shard, report)
         _move_hash(frames_key(shard, BACKLOG), judged, now_ms, report)
         _move_segments(shard, judged, now_ms, report, out_of_time)
         seen = {server: (entry["attributes"], entry["seen"], entry["seen"]) for server, entry in latest.items()}
@@ -126,6 +132,14 @@ def _settled(samples: Samples, judged_ms: int | None, now_ms: int) -> bool:
     if judged_ms is not None and last + _MARGIN_MS <= judged_ms + MINUTE_MS:
         return True
     return last + _UNJUDGED_MS <= now_ms
+
+
+def _move_transitions(shard: int, report: Report) -> None:
+    found = hot.read_transitions(shard)
+    if found:
+        alerts.store([json.loads(text) for text in found.values()])
+        hot.delete_transitions(shard, list(found))
+        report.transitions += len(found)
 
 
 def _move_verdicts(shard: int, report: Report) -> None:

@@ -143,6 +143,22 @@ def read_coarse(shard: int) -> dict[str, str]:
     return pairs(connect().call("HGETALL", f"om:{shard}:coarse", repeatable=True))
 
 
+def read_book(shard: int, server: str) -> str | None:
+    """Text of one server's open alerts, None if it has none."""
+    text: str | None = connect().call("HGET", f"om:{shard}:alerts", server, repeatable=True)
+    return text
+
+
+def read_transitions(shard: int) -> dict[str, str]:
+    """Id -> JSON of what happened to alerts and is not yet archived."""
+    return pairs(connect().call("HGETALL", f"om:{shard}:transitions", repeatable=True))
+
+
+def delete_transitions(shard: int, fields: Sequence[str]) -> None:
+    """Forget archived transitions."""
+    delete_fields(f"om:{shard}:transitions", fields)
+
+
 def read_books(shards: Iterable[int]) -> dict[str, str]:
     """Server -> text of its open alerts, of all servers that have any."""
     replies = connect().run(*(("HGETALL", f"om:{shard}:alerts") for shard in shards), repeatable=True)

@@ -27,5 +27,8 @@ async def require_cron_secret(sent: Annotated[HTTPAuthorizationCredentials | Non
         raise Unauthorized("send the header `Authorization: Bearer <OPENMANAGER_CRON_SECRET>`")
 
 
+# Who acts where only the one key exists.
+KEY_HOLDER = "api key"
+
 Caller = Annotated[None, Depends(require_key)]
 OutsideScheduler = Annotated[None, Depends(require_cron_secret)]

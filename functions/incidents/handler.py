@@ -1,0 +1,48 @@
+"""/api/incidents…, and the history of alerts: what belongs together, and what was."""
+
+import time
+from typing import Annotated, Any
+
+from fastapi import Query
+from openmanager import charts
+from openmanager.oncall import alerts
+from openmanager.stores.alerts import statistics
+from openmanager.web import Caller, create_app, lambda_handler
+
+From = Annotated[str | None, Query(alias="from", description="ISO 8601 or Unix seconds; else a day before `to`")]
+To = Annotated[str | None, Query(description="ISO 8601 or Unix seconds; else now")]
+_DAY_S = 86_400
+
+app = create_app("incidents")
+
+
+@app.get("/api/alerts/history")
+def get_history(
+    _: Caller, from_: From = None, to: To = None, server: str | None = None, rule: str | None = None,
+    cursor: Annotated[str | None, Query(description="`next` of the page before")] = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Everything that happened to alerts, newest first, a page at a time."""
+    span = charts.span(from_, to, int(time.time() * 1000), _DAY_S)
+    return alerts.history(*span, server, rule, cursor)
+
+
+@app.get("/api/alerts/statistics")
+def get_statistics(_: Caller, from_: From = None, to: To = None) -> dict[str, Any]:
+    """By rule: how many fired and were told, and mean times to acknowledge (MTTA) and to resolve (MTTR)."""
+    start, stop = charts.span(from_, to, int(time.time() * 1000), 7 * _DAY_S)
+    return {"from": start, "to": stop, "rules": statistics(start, stop)}
+
+
+@app.get("/api/incidents")
+def list_incidents(_: Caller) -> dict[str, Any]:
+    """Open incidents, the gravest first, each with its alerts."""
+    return {"incidents": alerts.open_incidents()}
+
+
+@app.get("/api/incidents/{id}")
+def get_incident(_: Caller, id: str) -> dict[str, Any]:
+    """One incident, open or past, with everything that happened to its alerts."""
+    return alerts.incident(id)
+
+
+handler = lambda_handler(app)

@@ -1,0 +1,127 @@
+"""Rules, silences, maintenance windows and the graph of roles: kept in Postgres, published to the rounds."""
+
+import json
+import secrets
+import time
+from collections.abc import Callable
+from typing import Any
+
+from openmanager.alerts import incidents, quiet, rules
+from openmanager.errors import InvalidInput, NotFound
+from openmanager.stores import config, documents
+
+_GRAPH = "graph"
+_KEYS = ("rules", "silences", "maintenance", "dependencies")
+
+
+def effective_rules(changes: documents.Documents) -> list[rules.Rule]:
+    """The default rules with what people changed of them, and theirs."""
+    own = {identity: rules.parse_rule(body) for identity, body in changes.items()}
+    defaults = {rule.id: rule for rule in rules.DEFAULTS}
+    return list((defaults | own).values())
+
+
+def list_rules() -> list[dict[str, Any]]:
+    """All rules in force or switched off; `default` says that nobody changed it."""
+    changes = documents.read("rule")
+    return [rule.as_dict() | {"default": rule.id not in changes} for rule in effective_rules(changes)]
+
+
+def put_rule(identity: str, item: Any, by: str) -> dict[str, Any]:
+    """Make or replace a rule. A field left out is the default rule's, if there is one. Raises InvalidInput."""
+    if not isinstance(item, dict):
+        raise InvalidInput("rule", "must be an object")
+    if item.get("id", identity) != identity:
+        raise InvalidInput("id", "is not that of the address")
+    base = next((rule.as_dict() for rule in rules.DEFAULTS if rule.id == identity), {})
+    rule = rules.parse_rule(base | item | {"id": identity})
+
+    def check(after: documents.Documents) -> None:
+        rules.parse_rules([r.as_dict() for r in effective_rules(after)])
+
+    documents.change("rule", identity, rule.as_dict(), by, check, _publish)
+    return rule.as_dict() | {"default": False}
+
+
+def delete_rule(identity: str, by: str) -> None:
+    """Forget a rule of ours, or what was changed of a default one. Raises NotFound."""
+    if documents.change("rule", identity, None, by, lambda _: None, _publish) is None:
+        raise NotFound(f"rule {identity!r} is not there, or is a default one as it came: switch it off instead")
+
+
+def list_silences() -> list[dict[str, Any]]:
+    """Silences that have not ended."""
+    return [body for body in documents.read("silence").values() if body["end"] > time.time()]
+
+
+def add_silence(item: Any, by: str) -> dict[str, Any]:
+    """Begin a silence; `minutes` may stand in the place of `end`. Raises InvalidInput."""
+    now = int(time.time())
+    if isinstance(item, dict) and "minutes" in item and "end" not in item:
+        minutes = item["minutes"]
+        if isinstance(minutes, bool) or not isinstance(minutes, int) or minutes < 1:
+            raise InvalidInput("minutes", f"{minutes!r} is not a whole number of minutes")
+        item = {k: v for k, v in item.items() if k != "minutes"} | {"end": now + 60 * minutes}
+    body = {**item, "id": secrets.token_hex(6), "by": by} if isinstance(item, dict) else item
+    silence = quiet.parse_silence(body, now)
+    documents.change("silence", silence.id, silence.as_dict(), by, _few, _publish)
+    return silence.as_dict()
+
+
+def end_silence(identity: str, by: str) -> None:
+    """End a silence now. Raises NotFound."""
+    if documents.change("silence", identity, None, by, lambda _: None, _publish) is None:
+        raise NotFound(f"silence {identity!r} is not there")
+
+
+def list_maintenance() -> list[dict[str, Any]]:
+    """All maintenance windows."""
+    return list(documents.read("maintenance").values())
+
+
+def put_maintenance(identity: str, item: Any, by: str) -> dict[str, Any]:
+    """Make or replace a maintenance window. Raises InvalidInput."""
+    window = quiet.parse_maintenance({**item, "id": identity} if isinstance(item, dict) else item)
+    documents.change("maintenance", identity, window.as_dict(), by, _few, _publish)
+    return window.as_dict()
+
+
+def delete_maintenance(identity: str, by: str) -> None:
+    """Forget a maintenance window. Raises NotFound."""
+    if documents.change("maintenance", identity, None, by, lambda _: None, _publish) is None:
+        raise NotFound(f"maintenance window {identity!r} is not there")
+
+
+def dependencies() -> dict[str, list[str]]:
+    """Role -> the roles it depends on."""
+    found = documents.read("dependencies").get(_GRAPH)
+    return {role: list(needs) for role, needs in (found or incidents.DEFAULT_GRAPH).items()}
+
+
+def put_dependencies(item: Any, by: str) -> dict[str, list[str]]:
+    """Replace the graph of roles. Raises InvalidInput."""
+    graph = {role: list(needs) for role, needs in incidents.parse_graph(item).items()}
+    documents.change("dependencies", _GRAPH, graph, by, lambda _: None, _publish)
+    return graph
+
+
+def republish() -> None:
+    """Publish everything again if Redis lost it. Raises StoreUnavailable."""
+    if any(key not in config.read() for key in _KEYS):
+        documents.publish(_publish)
+
+
+def _few(after: documents.Documents) -> None:
+    if sum(body.get("end", time.time() + 1) > time.time() for body in after.values()) > quiet.MAX_ITEMS:
+        raise InvalidInput("id", f"there are {quiet.MAX_ITEMS} already")
+
+
+def _publish(read: Callable[[str], documents.Documents]) -> None:
+    now = time.time()
+    found: dict[str, Any] = {
+        "rules": [rule.as_dict() for rule in effective_rules(read("rule"))],
+        "silences": [body for body in read("silence").values() if body["end"] > now],
+        "maintenance": list(read("maintenance").values()),
+        "dependencies": read("dependencies").get(_GRAPH) or incidents.DEFAULT_GRAPH,
+    }
+    config.publish({key: json.dumps(value) for key, value in found.items()})

@@ -1,0 +1,204 @@
+"""Alerts through the real stores and the real doors: raised by rounds, told once, grouped, silenced, acknowledged."""
+
+import json
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+from openmanager import archive
+from openmanager.oncall import alerts
+from openmanager.oncall import settings as desk
+from openmanager.settings import settings
+from openmanager.stores import alerts as history
+from openmanager.stores import config, hot
+from openmanager.stores.redis import Redis, connect
+from openmanager.stores.segments import store_pushes
+from openmanager.telemetry.samples import MINUTE_MS, Push, Samples
+from openmanager.watch import rounds
+
+from functions.alerts.handler import handler as alerts_door
+from functions.incidents.handler import handler as incidents_door
+from functions.rules.handler import handler as rules_door
+from functions.silences.handler import handler as silences_door
+from infra.local.stack import Upstash
+from tests.events import Reply, invoke
+from tests.faults import Killed, dying
+
+FIRST = 1_764_000_000_000 // MINUTE_MS * MINUTE_MS
+
+
+def push(server: str, minute: int, cpu: float, role: str = "web") -> Push:
+    series = ("cpu_utilization", "load_1m", "memory_used_effective")
+    values = np.array([[cpu, cpu / 50, 40.0]])
+    times = np.array([FIRST + minute * MINUTE_MS + 20_000], np.int64)
+    return Push(server, Samples(series, times, values, np.zeros(1, np.bool_)), {"role": role})
+
+
+def due_ms(minute: int) -> int:
+    return FIRST + (minute + 1) * MINUTE_MS + settings().grace_s * 1000
+
+
+def play(fleet: dict[str, tuple[str, list[float | None]]], start: int = 0) -> None:
+    """Server -> (role, its processor share minute by minute; None is silence)."""
+    length = max(len(values) for _, values in fleet.values())
+    for i in range(length):
+        now = FIRST + (start + i) * MINUTE_MS + 20_500
+        sent = [push(s, start + i, v[i], role) for s, (role, v) in fleet.items() if v[i] is not None]
+        store_pushes(sent, now)
+        rounds.tick(due_ms(start + i))
+
+
+def told(redis: Upstash) -> list[dict[str, Any]]:
+    """The notices in the outbox, oldest first."""
+    fields = redis.command("HGETALL", "om:outbox")
+    notices = [json.loads(text)["notice"] for text in fields[1::2]]
+    return sorted(notices, key=lambda n: (n["at"], n["id"]))
+
+
+@pytest.fixture
+def target(stores_env: dict[str, str]) -> None:
+    ops = {"id": "ops", "channel": "ntfy", "settings": {"topic": "ops"}}
+    connect().call("SET", "om:targets", json.dumps([ops]))
+
+
+@pytest.fixture
+def api(stores_env: dict[str, str]) -> Any:
+    def call(door: Any, method: str, path: str, body: Any = None) -> Reply:
+        path, _, query = path.partition("?")
+        octets = None if body is None else json.dumps(body).encode()
+        return invoke(door, method, path, query=query, body=octets, key=stores_env["OPENMANAGER_API_KEY"])
+
+    return call
+
+
+HIGH: list[float | None] = [95.0] * 10
+CALM: list[float | None] = [10.0] * 10
+
+
+def test_a_hot_processor_is_told_once_and_its_end_once(target: None, empty_redis: Upstash) -> None:
+    play({"web-01": ("web", CALM[:3] + HIGH + CALM)})
+    cpu = [n for n in told(empty_redis) if n["rule"] == "cpu"]
+    assert [(n["event"], n["severity"]) for n in cpu] == [("firing", "critical"), ("resolved", "critical")]
+    assert (cpu[0]["at"] - FIRST // 1000) // 60 == 3 + 5
+    assert cpu[0]["facts"]["value"] == 95.0
+    assert cpu[0]["role"] == "web"
+    assert alerts.open_alerts() == [] or all(a["rule"] != "cpu" for a in alerts.open_alerts())
+
+
+def test_what_happened_is_archived_with_times_to_acknowledge_and_to_resolve(target: None) -> None:
+    play({"web-01": ("web", CALM[:3] + HIGH)})
+    assert alerts.acknowledge("web-01", "cpu", "kim", "on it")["state"] == "acknowledged"
+    assert next(a for a in alerts.open_alerts() if a["rule"] == "cpu")["state"] == "acknowledged"
+    play({"web-01": ("web", CALM)}, start=13)
+    archive.run(due_ms(23))
+    assert hot.read_transitions(0) == {}
+    page = alerts.history(FIRST / 1000, FIRST / 1000 + 7200, "web-01", "cpu", None)
+    assert [e["what"] for e in reversed(page["events"])] == [
+        "pending", "firing", "acknowledged", "recovering", "resolved",
+    ]  # fmt: skip
+    assert page["next"] is None
+    (row,) = [r for r in history.statistics(FIRST / 1000, FIRST / 1000 + 7200) if r["rule"] == "cpu"]
+    assert (row["fired"], row["told"], row["mtta_s"], row["mttr_s"]) == (1, 1, 300.0, 600.0)
+    archive.run(due_ms(24))
+    assert len(alerts.history(FIRST / 1000, FIRST / 1000 + 7200, None, "cpu", None)["events"]) == 5
+
+
+def test_a_dead_database_explains_what_depends_on_it(target: None, empty_redis: Upstash) -> None:
+    dead: list[float | None] = [None] * 15
+    play(
+        {
+            "db-01": ("database", CALM[:5] + dead),
+            "api-01": ("api", CALM + HIGH),
+            "other-01": ("backup", CALM + HIGH),
+        }
+    )
+    about = {(n["server"], n["rule"]) for n in told(empty_redis) if n["rule"] in ("cpu", "offline")}
+    assert about == {("db-01", "offline"), ("other-01", "cpu")}
+    child = next(a for a in alerts.open_alerts() if a["server"] == "api-01" and a["rule"] == "cpu")
+    assert child["suppressed"] == "parent: db-01 offline"
+    incident = next(i for i in alerts.open_incidents() if "db-01" in i["servers"])
+    assert incident["root"] == {"server": "db-01", "rule": "offline"}
+    assert "api-01" in incident["servers"]
+    assert "other-01" not in incident["servers"]
+    assert incident["suppressed"] >= 1
+    archive.run(due_ms(20))
+    assert alerts.incident(incident["id"])["events"]
+
+
+def test_rules_silences_windows_and_the_graph_go_through_the_api(api: Any, target: None, empty_redis: Upstash) -> None:
+    assert {r["id"] for r in api(rules_door, "GET", "/api/rules").json()["rules"]} >= {"cpu", "offline", "anomaly"}
+    wrong = api(rules_door, "PUT", "/api/rules/cpu", {"warning": 95})
+    assert (wrong.status, wrong.json()["field"]) == (400, "critical")
+    assert api(rules_door, "PUT", "/api/rules/cpu", {"for_min": 1, "keep_firing_min": 1}).json()["for_min"] == 1
+    assert api(rules_door, "DELETE", "/api/rules/nothing").status == 404
+    play({"web-01": ("web", CALM[:2] + HIGH[:3])})
+    first = [n for n in told(empty_redis) if n["rule"] == "cpu"]
+    assert (first[0]["at"] - FIRST // 1000) // 60 == 3
+
+    silence = api(
+        silences_door, "POST", "/api/silences", {"minutes": 30, "reason": "load test", "rules": ["cpu"]}
+    ).json()
+    assert silence["end"] - silence["start"] == 1800
+    assert api(silences_door, "GET", "/api/silences").json()["silences"] == [silence]
+    assert api(silences_door, "POST", "/api/silences", {"reason": "for ever"}).json()["field"] == "end"
+    assert api(silences_door, "DELETE", f"/api/silences/{silence['id']}").status == 204
+    window = {"days": ["mon", "tue"], "at": "02:00", "minutes": 60, "timezone": "Asia/Seoul"}
+    assert api(silences_door, "PUT", "/api/maintenance/nightly", window).json()["days"] == ["mon", "tue"]
+    assert api(silences_door, "PUT", "/api/maintenance/x", window | {"at": "25:00"}).json()["field"] == "at"
+    assert len(api(silences_door, "GET", "/api/maintenance").json()["maintenance"]) == 1
+    assert api(silences_door, "DELETE", "/api/maintenance/nightly").status == 204
+    loop = api(rules_door, "PUT", "/api/dependencies", {"web": ["api"], "api": ["web"]})
+    assert (loop.status, loop.json()["field"]) == (400, "dependencies.web")
+    assert api(rules_door, "PUT", "/api/dependencies", {"web": ["api"]}).json() == {"web": ["api"]}
+    assert api(rules_door, "GET", "/api/dependencies").json() == {"web": ["api"]}
+    found = api(alerts_door, "GET", "/api/alerts?server=web-01").json()["alerts"]
+    assert found[0]["rule"] == "cpu"
+    assert api(alerts_door, "POST", "/api/alerts/web-01/cpu/acknowledge", {"note": "mine"}).json()["note"] == "mine"
+    assert api(alerts_door, "DELETE", "/api/alerts/web-01/cpu/acknowledge").json()["state"] == "firing"
+    assert api(alerts_door, "POST", "/api/alerts/web-01/memory/acknowledge").status == 404
+    assert len(api(incidents_door, "GET", "/api/incidents").json()["incidents"]) == 1
+    assert api(incidents_door, "GET", "/api/incidents/none").status == 404
+    assert api(incidents_door, "GET", "/api/alerts/history?cursor=x").status == 400
+
+
+def test_a_silence_hides_and_its_end_tells(target: None, empty_redis: Upstash, monkeypatch: pytest.MonkeyPatch) -> None:
+    silence = {
+        "id": "s1", "start": FIRST // 1000, "end": FIRST // 1000 + 15 * 60, "by": "kim", "reason": "deployment",
+        "servers": ["web-01"], "roles": [], "rules": [],
+    }  # fmt: skip
+    config.publish({"silences": json.dumps([silence])})
+    play({"web-01": ("web", CALM[:3] + HIGH + HIGH)})
+    cpu = [n for n in told(empty_redis) if n["rule"] == "cpu"]
+    assert [(n["event"], (n["at"] - FIRST // 1000) // 60) for n in cpu] == [("firing", 15)]
+
+
+def test_what_redis_loses_of_the_settings_is_published_again(stores_env: dict[str, str], empty_redis: Upstash) -> None:
+    desk.put_rule("cpu", {"warning": 70}, "kim")
+    empty_redis.command("DEL", "om:config")
+    archive.run(int(time.time() * 1000))
+    assert next(r for r in json.loads(config.read()["rules"]) if r["id"] == "cpu")["warning"] == 70
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_a_round_that_dies_at_any_store_call_tells_everything_once(
+    target: None, empty_redis: Upstash, monkeypatch: pytest.MonkeyPatch, after: bool
+) -> None:
+    died = 0
+    shares = [10.0] * 3 + [95.0] * 10 + [10.0] * 12
+    for i, share in enumerate(shares):
+        store_pushes([push("web-01", i, share)], FIRST + i * MINUTE_MS + 20_500)
+        minute = rounds.newest_closed_minute(due_ms(i))
+        for call in (1, 2):
+            with monkeypatch.context() as patch:
+                patch.setattr(Redis, "run", dying(Redis.run, [call], after))
+                try:
+                    rounds.run_shard(0, minute, rounds.Report(0), lambda: False)
+                except Killed:
+                    died += 1
+    rounds.run_shard(0, minute, rounds.Report(0), lambda: False)
+    assert died >= len(shares)
+    assert [n["event"] for n in told(empty_redis) if n["rule"] == "cpu"] == ["firing", "resolved"]
+    what = [json.loads(t) for t in hot.read_transitions(0).values()]
+    cpu = sorted((t["at"], t["what"]) for t in what if t["alert"]["rule"] == "cpu")
+    assert [w for _, w in cpu] == ["pending", "firing", "recovering", "resolved"]
