@@ -21,10 +21,12 @@ GRIDS = ((1, 15, None), (5, 60, None), (60, 60, 24))
 EVERY = 15
 DAY = 1440
 LIMIT, FLOOR = 100.0, 0.1
-LENGTH, ONSET = 7 * DAY, 5 * DAY
+# Minutes: how long a case lasts, when its ramp starts, when watching starts.
+LENGTH, ONSET, START = 7 * DAY, 5 * DAY, 3 * DAY
 CASES = {"disk": 32, "leak": 32, "rotation": 16}
 # A server that is ordinary: its busiest minute on record stays this far below the limit.
 ORDINARY_PEAK = 95.0
+ORDINARY_DAYS = 9
 # The fullest warning of a common Prometheus rule (node-mixin, NodeFilesystemSpaceFillingUp): a line through six hours,
 # 24 hours ahead, if less than 40 % is left.
 LINE_WINDOW, LINE_HORIZON, LINE_FULL = 6 * 60, 24 * 60, 60.0
@@ -71,17 +73,13 @@ class Watch:
 def report(judged: Sequence[tuple[list[Series], Network]], seed: int = 0) -> dict[str, Any]:
     """Figures of the generated cases and of ordinary servers, over the minute series and the networks given."""
     rng = np.random.default_rng(seed)
-    share = len(judged) or 1
-    played = {name: [] for name in CASES}
-    quiet = []
-    for series, network in judged:
-        for name, count in CASES.items():
-            played[name] += _play(name, -(-count // share), series, network, rng)
-        quiet.append(_ordinary(series, network))
+    rows = [row for series, network in judged for row in _play(series, network, rng, len(judged))]
+    quiet = [_ordinary(series, network) for series, network in judged]
     days = sum(q["days"] for q in quiet)
-    out: dict[str, Any] = {name: _judge(rows) for name, rows in played.items() if name != "rotation" and rows}
-    if played["rotation"]:
-        out["rotation"] = _judge_rotation(played["rotation"])
+    kinds = {name: [r for r in rows if r["kind"] == name] for name in CASES}
+    out: dict[str, Any] = {name: _judge(kinds[name]) for name in ("disk", "leak") if kinds[name]}
+    if kinds["rotation"]:
+        out["rotation"] = _judge_rotation(kinds["rotation"])
     if days:
         totals = {k: sum(q[k] for q in quiet) for k in ("ours", "line", "line_full")}
         out["ordinary"] = {"server_days": days} | {f"{k}_false_a_day": v / days for k, v in totals.items()}
@@ -119,32 +117,40 @@ def line(values: Floats, now: int) -> Floats:
         return np.where(slope > 1e-9, np.maximum(LIMIT - level, 0) / np.maximum(slope, 1e-9), np.inf)
 
 
-def _play(
-    name: str, count: int, series: list[Series], network: Network, rng: np.random.Generator
-) -> list[dict[str, Any]]:
-    """One row for each case and moment: what was said, what the line said, and what came (minutes)."""
-    metric = "memory" if name == "leak" else "network"
-    pool = [s for s in series if s.metric == metric and len(s.values) > LENGTH]
+def _play(series: list[Series], network: Network, rng: np.random.Generator, share: int) -> list[dict[str, Any]]:
+    """One row for each case and moment after onset: what was said, what the line said, and what came (minutes).
+
+    A network plays a `share`-th of the cases, on the wiggle of its own unseen series.
+    """
     cases = []
-    for _ in range(count if pool else 0):
-        s = pool[rng.integers(len(pool))]
-        at = rng.integers(len(s.values) - LENGTH)
-        cases.append(generate(name, s.values[at : at + LENGTH], rng))
+    for name, count in CASES.items():
+        metric = "memory" if name == "leak" else "network"
+        pool = [s for s in series if s.metric == metric and len(s.values) > LENGTH]
+        for _ in range(-(-count // share) if pool else 0):
+            s = pool[rng.integers(len(pool))]
+            at = rng.integers(len(s.values) - LENGTH)
+            cases.append((name, *generate(name, s.values[at : at + LENGTH], rng)))
     if not cases:
         return []
-    values = np.stack([v for v, _ in cases])
-    end = np.array([c for _, c in cases])
+    values = np.stack([v for _, v, _ in cases])
     watch = Watch(len(cases), network)
     rows = []
-    for now in range(DAY, LENGTH, EVERY):
+    for now in range(START, LENGTH, EVERY):
         views = watch.at(values, now, look=now > ONSET)
         if now <= ONSET:
             continue
         said, drawn = exhaustion(views, LIMIT), line(values, now)
         rows += [
-            {"case": i, "said": said[i], "line": drawn[i], "left": int(end[i]) - now, "after": now - ONSET}
-            for i in range(len(cases))
-            if now < end[i]
+            {
+                "case": (series[0].server, i),
+                "kind": name,
+                "said": said[i],
+                "line": drawn[i],
+                "left": end - now,
+                "after": now - ONSET,
+            }
+            for i, (name, _, end) in enumerate(cases)
+            if now < end
         ]
     return rows
 
@@ -198,7 +204,7 @@ def _ordinary(series: list[Series], network: Network) -> dict[str, float]:
     out = {"days": 0.0, "ours": 0, "line": 0, "line_full": 0}
     if not watched:
         return {k: float(v) for k, v in out.items()}
-    minutes = min(len(s.values) - s.test for s in watched)
+    minutes = min(ORDINARY_DAYS * DAY, *(len(s.values) - s.test for s in watched))
     values = ORDINARY_PEAK * np.stack([s.values[s.test : s.test + minutes] for s in watched])
     watch = Watch(len(watched), network)
     quiet_until = {kind: np.zeros(len(watched)) for kind in ("ours", "line", "line_full")}
