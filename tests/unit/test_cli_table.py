@@ -8,6 +8,8 @@ from openmanager.catalog import COLUMN
 from openmanager.cli import table
 from openmanager.errors import InvalidInput
 
+from infra.transfer import files
+
 CPU = COLUMN["cpu_utilization"]
 NOON_MS = 1_772_539_200_000
 
@@ -57,6 +59,16 @@ def test_the_usual_names_are_found_and_others_may_be_named(tmp_path: Path) -> No
     named = read(tmp_path, "at,bad,label,cpu_utilization\n1772539200,true,x,5\n", time="at", label="bad")
     assert named.label is not None
     assert named.label.all()
+
+
+def test_what_the_export_writes_is_read(tmp_path: Path) -> None:
+    times = [NOON_MS + 500, NOON_MS + 60_500]
+    exported = files.Table(times, {"cpu_utilization": [5.5, None], "disk_reads_total/sda": [0.0, 600.0]})
+    files.write(tmp_path / "web-01.csv", exported)
+    got = table.read(tmp_path / "web-01.csv")
+    assert got.start_ms == NOON_MS
+    assert np.array_equal(got.values[:, CPU], [5.5, np.nan], equal_nan=True)
+    assert got.values[1, COLUMN["disk_reads"]] == 10
 
 
 def test_one_server_is_read_of_several(tmp_path: Path) -> None:
