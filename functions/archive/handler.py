@@ -1,4 +1,4 @@
-"""Every five minutes: what is settled moves from Redis to Postgres."""
+"""Every five minutes: what is settled moves from Redis to Postgres; what Redis lost of the servers' past comes back."""
 
 import time
 from dataclasses import asdict
@@ -6,6 +6,7 @@ from typing import Any
 
 from openmanager import archive
 from openmanager.logs import configure
+from openmanager.watch import lost
 
 _RESERVE_MS = 20_000
 
@@ -13,7 +14,12 @@ log = configure("archive")
 
 
 def handler(_event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Archive as far as time allows; answers with what was moved."""
-    report = archive.run(int(time.time() * 1000), lambda: context.get_remaining_time_in_millis() < _RESERVE_MS)
-    log.info("archived", extra={"report": asdict(report)})
-    return asdict(report)
+    """Archive as far as time allows; answers with what was moved and rebuilt."""
+
+    def out_of_time() -> bool:
+        return bool(context.get_remaining_time_in_millis() < _RESERVE_MS)
+
+    now_ms = int(time.time() * 1000)
+    report = {**asdict(archive.run(now_ms, out_of_time)), "records": asdict(lost.restore(now_ms, out_of_time))}
+    log.info("archived", extra={"report": report})
+    return report

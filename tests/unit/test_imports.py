@@ -62,7 +62,16 @@ NEEDS = {
         "openmanager.inference.runtime",
     },
     "notifications": {"fastapi", "mangum", "numpy", "httpx", "psycopg"},
-    "archive": {"numpy", "psycopg", "httpx", "aws_lambda_powertools"},
+    # It replays lost pasts through the models.
+    "archive": {
+        "numpy",
+        "psycopg",
+        "tflite_runtime",
+        "ai_edge_litert",
+        "httpx",
+        "aws_lambda_powertools",
+        "openmanager.inference.runtime",
+    },
     "alerts": {"fastapi", "mangum", "numpy", "httpx", "psycopg"},
     "incidents": {"fastapi", "mangum", "numpy", "httpx", "psycopg"},
     "rules": {"fastapi", "mangum", "numpy", "httpx", "psycopg"},

@@ -50,7 +50,9 @@ end
 local function set(key)
   each(2, function(k, v) redis.call('HSET', key, k, v) end)
 end
-set(KEYS[1]); set(KEYS[2]); set(KEYS[3])
+set(KEYS[1]); set(KEYS[2])
+-- A round that lost its memory comes across judged minutes again; what was said of them stays.
+each(2, function(k, v) redis.call('HSETNX', KEYS[3], k, v) end)
 each(2, function(k, v) redis.call('XADD', KEYS[4], 'MAXLEN', '~', 'FEED_LENGTH', '*', 'event', k, 'data', v) end)
 set(KEYS[5]); set(KEYS[6]); set(KEYS[7]); set(KEYS[8]); set(KEYS[9])
 each(1, function(k)
