@@ -63,14 +63,14 @@ def servers(folder: Path) -> list[Server]:
     picked = [columns.index(METRIC[key].smd) for key in MODEL_METRICS]
     raw = _npz(folder, "smd")
     values = [np.concatenate([d["train"], d["test"]])[:, picked].astype(np.float32) for d in raw.values()]
-    z = _scaled(values)
+    z = scaled(values)
     return [
         Server(name, v, s, np.r_[np.zeros(len(d["train"]), bool), d["label"] > 0], len(d["train"]))
         for (name, d), v, s in zip(raw.items(), values, z, strict=True)
     ]
 
 
-def _scaled(values: list[Floats]) -> list[Floats]:
+def scaled(values: list[Floats]) -> list[Floats]:
     """z of every server: one batched step a minute, as the live round does it."""
     length = max(map(len, values))
     padded = np.full((length, len(values), len(MODEL_METRICS)), np.nan, np.float32)
