@@ -4,6 +4,8 @@ import time
 from dataclasses import asdict
 from typing import Any
 
+from openmanager import notify
+from openmanager.errors import StoreUnavailable
 from openmanager.logs import configure
 from openmanager.watch.round import Report
 from openmanager.watch.rounds import run_message
@@ -20,7 +22,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     def out_of_time() -> bool:
         return bool(context.get_remaining_time_in_millis() < _RESERVE_MS)
 
-    failures = []
+    failures, judged = [], 0
     for record in event["Records"]:
         report = Report(0)
         try:
@@ -31,5 +33,12 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
             log.exception("message failed", extra={"message_id": record["messageId"], "body": record["body"][:200]})
             failures.append({"itemIdentifier": record["messageId"]})
         else:
+            judged += report.verdicts
             log.info("round done", extra={"report": asdict(report)})
+    if judged:
+        try:
+            # What these rounds had to say is not to wait for the next tick.
+            notify.deliver(int(time.time() * 1000), out_of_time)
+        except StoreUnavailable as error:
+            log.warning("notices wait for the next tick: %s", error)
     return {"batchItemFailures": failures}

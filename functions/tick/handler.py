@@ -1,9 +1,10 @@
-"""Every minute: one prediction round of every shard, done here or handed to the queue."""
+"""Every minute: one prediction round of every shard, done here or handed to the queue; then what people are told."""
 
 import time
 from dataclasses import asdict
 from typing import Any
 
+from openmanager import notify
 from openmanager.logs import configure
 from openmanager.watch.rounds import tick
 
@@ -14,7 +15,14 @@ log = configure("tick")
 
 
 def handler(_event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Judge what has come since the last round; answers with what was done."""
-    report = tick(int(time.time() * 1000), lambda: context.get_remaining_time_in_millis() < _RESERVE_MS)
+    """Judge what has come since the last round and deliver notices; answers with what was done."""
+
+    def out_of_time() -> bool:
+        return bool(context.get_remaining_time_in_millis() < _RESERVE_MS)
+
+    report = tick(int(time.time() * 1000), out_of_time)
     log.info("round done", extra={"report": asdict(report)})
-    return asdict(report)
+    told = notify.deliver(int(time.time() * 1000), out_of_time)
+    if told.waiting:
+        log.info("notices delivered", extra={"report": asdict(told)})
+    return asdict(report) | {"notices": asdict(told)}

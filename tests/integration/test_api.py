@@ -1,6 +1,7 @@
 """The doors, as Lambda opens them: real events through each handler, twice in a row where warm state could matter."""
 
 import hashlib
+import importlib
 import json
 import time
 from pathlib import Path
@@ -13,7 +14,6 @@ from openmanager.watch import rounds
 from openmanager.web import health
 
 from functions.archive.handler import handler as archive
-from functions.cron.handler import handler as cron
 from functions.ingest.handler import handler as ingest
 from functions.predictions.handler import handler as predictions
 from functions.servers.handler import handler as servers
@@ -149,23 +149,16 @@ PUBLIC = {"/api/health", "/api/docs", "/api/docs/{asset}", "/api/openapi.json"}
 
 
 def test_every_route_but_health_and_documentation_wants_the_key(stores_env: dict[str, str]) -> None:
-    handlers = {
-        "cron": cron,
-        "ingest": ingest,
-        "servers": servers,
-        "predictions": predictions,
-        "stream": stream,
-        "system": system,
-    }
     tried = 0
     for function in read_service(openapi.ROOT / "serverless.yml").functions:
         for route in function.routes:
+            handler = importlib.import_module(function.module).handler
             path = route.path.replace("{id}", "web-01").replace("{asset}", "swagger-ui.css")
             for key in (None, "wrong", ""):
-                status = invoke(handlers[function.name], route.method, path, key=key).status
+                status = invoke(handler, route.method, path, key=key).status
                 assert (status == 401) == (route.path not in PUBLIC), route
                 tried += 1
-    assert tried == 3 * 17
+    assert tried >= 3 * 17
 
 
 def test_health_says_when_redis_is_away(

@@ -13,7 +13,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from openmanager import notify
+from openmanager import archive, notify
 from openmanager.errors import StoreUnavailable
 from openmanager.notify import Notice, delivery, http, route
 from openmanager.notify.entries import read_entry
@@ -22,7 +22,10 @@ from openmanager.settings import settings
 from openmanager.stores import history, reset
 from openmanager.stores.redis import Redis
 
+from functions.cron.handler import handler as cron
+from functions.tick.handler import handler as tick
 from infra.local.stack import Upstash
+from tests.events import Context, invoke
 from tests.faults import Killed, door, dying
 from tests.live import CHECKOUT
 from tests.receivers import Answer, Received, Receiver, running
@@ -295,7 +298,7 @@ def test_wherever_a_delivery_dies_no_notice_is_lost_and_none_is_doubled(
 
 
 KILLED_WHILE_SENDING = """
-from openmanager import notify
+from openmanager import archive, notify
 notify.deliver(1_764_000_000_000)
 """
 
@@ -415,6 +418,20 @@ def test_the_archive_lets_go_of_what_is_old(redis: Upstash, receiver: Receiver, 
     notify.deliver(NOW_MS + 91 * 24 * HOUR_MS)
     notify.archive_outcomes(NOW_MS + 91 * 24 * HOUR_MS)
     assert [outcome["key"] for _, outcome in rows(stores_env["DATABASE_URL"])] == ["2|a"]
+
+
+def test_the_functions_deliver_what_waits_and_keep_what_came_of_it(
+    redis: Upstash, receiver: Receiver, stores_env: dict[str, str]
+) -> None:
+    publish(redis, hook(receiver, "a"))
+    put(redis, notice("1"))
+    assert tick({}, Context())["notices"]["delivered"] == 1
+    put(redis, notice("2"))
+    assert invoke(cron, "POST", "/api/tick", key=stores_env["OPENMANAGER_API_KEY"]).json()["notices"]["delivered"] == 1
+    archive.run(round(time.time() * 1000))
+    assert {outcome["key"] for _, outcome in rows(stores_env["DATABASE_URL"])} == {"1|a", "2|a"}
+    # Postgres, which holds the truth, knows of no target:
+    assert redis.command("GET", "om:targets") == "[]"
 
 
 def test_an_entry_of_the_outbox_reads_back(redis: Upstash, receiver: Receiver) -> None:

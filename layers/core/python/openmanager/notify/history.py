@@ -1,11 +1,15 @@
 """What the archive does for notifications: outcomes to Postgres, old ones dropped, targets published where lost."""
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from openmanager.errors import InvalidInput
 from openmanager.notify.targets import dump, read_target
 from openmanager.stores import outbox
+
+log = logging.getLogger(__name__)
 
 _BATCH = 500
 _DAY_MS = 86_400_000
@@ -53,5 +57,11 @@ def republish_targets() -> bool:
 
 
 def published_text(bodies: Sequence[Mapping[str, Any]]) -> str:
-    """The targets' JSON as rounds and deliveries read it."""
-    return dump([read_target(body) for body in bodies])
+    """The targets' JSON as rounds and deliveries read it; one that does not read is left out, and logged."""
+    found = []
+    for body in bodies:
+        try:
+            found.append(read_target(body))
+        except InvalidInput as error:
+            log.error("target %s: %s", body.get("id"), error)
+    return dump(found)
