@@ -1,11 +1,11 @@
 """GET /api/health, the demo fleet's switch, the API's description and its documentation page."""
 
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import Response
+from fastapi import Depends, Response
 from openmanager.demo import runs
-from openmanager.demo.request import StartRun
-from openmanager.web import Caller, create_app, lambda_handler
+from openmanager.demo.request import DOCUMENTED, read_start
+from openmanager.web import Caller, bounded_body, create_app, lambda_handler
 from openmanager.web.health import check
 
 from functions.system import documentation
@@ -22,10 +22,10 @@ def health(response: Response) -> dict[str, Any]:
     return answer
 
 
-@app.post("/api/system/start")
-def start(_: Caller, wanted: StartRun | None = None) -> dict[str, Any]:
+@app.post("/api/system/start", openapi_extra=DOCUMENTED)
+def start(_: Caller, body: Annotated[bytes, Depends(bounded_body(4096))]) -> dict[str, Any]:
     """Start the demo fleet, unless just this run goes on already. Answers what will happen, to whom and when."""
-    return runs.start(**(wanted or StartRun()).model_dump())
+    return runs.start(**read_start(body))
 
 
 @app.post("/api/system/stop")

@@ -34,14 +34,7 @@ LEAK: dict[str, Any] = {
 
 def post(path: str, body: object = None) -> Reply:
     octets = None if body is None else json.dumps(body).encode()
-    return invoke(
-        system,
-        "POST",
-        f"/api/system/{path}",
-        key=API_KEY,
-        headers={"content-type": "application/json"} if octets else {},
-        body=octets,
-    )
+    return invoke(system, "POST", f"/api/system/{path}", key=API_KEY, body=octets)
 
 
 def stored(server: str, start_ms: int, minutes: int) -> np.ndarray:
@@ -76,6 +69,13 @@ def test_without_a_body_an_ordinary_half_hour_begins(stores_env: dict[str, str])
     assert [turn["what"] for turn in said["happens"]] == ["the servers fall silent"]
 
 
+def test_a_body_out_of_form_or_too_large_is_refused(stores_env: dict[str, str]) -> None:
+    reply = invoke(system, "POST", "/api/system/start", key=API_KEY, body=b"{scenario: spike}")
+    assert (reply.status, reply.json()["field"]) == (400, "body")
+    assert invoke(system, "POST", "/api/system/start", key=API_KEY, body=b" " * 5000).status == 413
+    assert invoke(system, "POST", "/api/system/start", body=b"{scenario").status == 401
+
+
 def test_stop_ends_it_and_twice_is_once(stores_env: dict[str, str]) -> None:
     assert post("stop").json() == {"state": "idle"}
     post("start", {"scenario": "ddos"})
@@ -99,11 +99,11 @@ def test_stop_ends_it_and_twice_is_once(stores_env: dict[str, str]) -> None:
         ({"speed": 0}, "speed"),
         ({"past": 241}, "past"),
         ({"sceanrio": "spike"}, "sceanrio"),
+        ([], "body"),
+        ("spike", "body"),
     ],
 )
-def test_a_bad_request_names_its_field_and_starts_nothing(
-    stores_env: dict[str, str], body: dict[str, object], field: str
-) -> None:
+def test_a_bad_request_names_its_field_and_starts_nothing(stores_env: dict[str, str], body: object, field: str) -> None:
     reply = post("start", body)
     assert (reply.status, reply.json()["field"]) == (400, field)
     assert invoke(system, "GET", "/api/system/demo", key=API_KEY).json() == {"state": "idle"}
