@@ -16,6 +16,7 @@ from functions.notifications.handler import handler
 from infra.local.stack import Upstash
 from tests.events import Reply, invoke
 from tests.faults import door
+from tests.live import LiveStack
 from tests.receivers import Answer, Receiver, running
 
 SECRET = "a-signing-secret-0123456789-wxyz"
@@ -222,3 +223,13 @@ def test_there_are_no_more_targets_than_a_round_can_take(
     monkeypatch.setattr("openmanager.notify.manage.MAX_TARGETS", 2)
     assert [ask("PUT", f"targets/t{i}", hook(receiver)).status for i in range(3)] == [200, 200, 400]
     assert [t.id for t in published(redis)] == ["t0", "t1"]
+
+
+def test_the_gateway_leads_to_the_same_routes(live_gateway: LiveStack) -> None:
+    document = json.dumps({"channel": "ntfy", "settings": {"topic": "ops", "token": "tk_0123456789abcdef"}}).encode()
+    assert live_gateway.ask("/api/notifications/targets/phone", "PUT", document)[0] == 200
+    status, text = live_gateway.ask("/api/notifications/targets/phone")
+    assert (status, json.loads(text)["settings"]["token"]) == (200, "…cdef")
+    key = quote("web-01|cpu|1|firing|0|phone", safe="")
+    assert live_gateway.ask(f"/api/notifications/outbox/{key}/retry", "POST")[0] == 404
+    assert live_gateway.ask("/api/notifications/targets/phone", "DELETE") == (204, "")

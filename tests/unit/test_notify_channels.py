@@ -3,9 +3,12 @@
 import hashlib
 import hmac
 import json
+import re
+import time
 from email import message_from_bytes
 from email.policy import default
 from html import unescape
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +20,7 @@ from openmanager.notify.notice import EVENTS, SEVERITIES, Notice
 from openmanager.notify.send import REQUESTS
 from openmanager.notify.targets import read_target
 
+ROOT = Path(__file__).resolve().parents[2]
 AT = 1_764_000_000  # 2025-11-24 16:00:00 UTC
 SETTINGS: dict[str, dict[str, Any]] = {
     "webhook": {"url": "https://example.org/hook?a=1", "secret": "new-secret-0123456789"},
@@ -88,6 +92,20 @@ def test_while_a_secret_is_replaced_a_webhook_is_signed_under_both() -> None:
         for secret in (b"new-secret-0123456789", b"old-secret-0123456789")
     ]
     assert signatures == [f"v1={digest}" for digest in digests]
+
+
+def test_the_readme_tells_how_to_verify_a_signature() -> None:
+    (code,) = re.findall(r"```python\n(import hashlib.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(code, names)
+    verify = names["is_ours"]
+    now = int(time.time())
+    header = webhook.signature(b"body", now, ["new-secret", "old-secret"])
+    assert verify(b"body", header, "new-secret")
+    assert verify(b"body", header, "old-secret")
+    assert not verify(b"body", header, "other")
+    assert not verify(b"other", header, "new-secret")
+    assert not verify(b"body", webhook.signature(b"body", now - 3600, ["new-secret"]), "new-secret")
 
 
 def test_slack_gets_blocks_of_plain_text_and_escaped_links() -> None:
