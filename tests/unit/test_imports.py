@@ -74,6 +74,7 @@ NEEDS = {
     },
     "alerts": {"fastapi", "mangum", "numpy", "httpx", "psycopg"},
     "incidents": {"fastapi", "mangum", "numpy", "httpx", "psycopg"},
+    "record": {"fastapi", "mangum", "numpy", "httpx", "psycopg"},
     "rules": {"fastapi", "mangum", "numpy", "httpx", "psycopg"},
     "silences": {"fastapi", "mangum", "numpy", "httpx", "psycopg"},
 }
@@ -115,7 +116,7 @@ FLOORS = [
     {"__main__"},
     {"watch", "cli", "demo"},
     {"fleet", "charts", "archive", "intake", "web", "notify", "evaluation", "oncall"},
-    {"sources", "inference", "stores", "alerts"},
+    {"sources", "inference", "stores", "alerts", "ledger"},
     {"telemetry"},
     {"catalog", "suppliers", "settings", "errors", "logs", "measures"},
 ]

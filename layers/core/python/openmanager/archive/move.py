@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from openmanager import intake, notify
+from openmanager.archive import ledger
 from openmanager.archive.days import close_due
 from openmanager.errors import DamagedFrame
 from openmanager.oncall import settings as oncall
@@ -35,6 +36,8 @@ _CLOSED_AFTER_MS = 3 * SEGMENT_MS
 _MARGIN_MS = LOOKBACK_MS + SEGMENT_MS
 # What no round has judged within a day never will be.
 _UNJUDGED_MS = 24 * 3600 * 1000
+# Once an hour, of runs every five minutes, the ledger is asked which rules earn their keep.
+_HOUR_MS, _SCHEDULE_MS = 3_600_000, 300_000
 
 
 @dataclass(slots=True)
@@ -71,6 +74,8 @@ def run(now_ms: int, out_of_time: Callable[[], bool] = lambda: False) -> Report:
         seen = {server: (entry["attributes"], entry["seen"], entry["seen"]) for server, entry in latest.items()}
         if seen:
             history.connect().store_servers(seen)
+    if now_ms % _HOUR_MS < _SCHEDULE_MS:
+        ledger.mute(now_ms)
     if not report.carried_over:
         report.days, report.carried_over = close_due(now_ms, out_of_time)
     # What has not been rolled up yet stays:
@@ -151,5 +156,6 @@ def _move_verdicts(shard: int, report: Report) -> None:
         server, _, minute = field.rpartition("|")
         rows.append((server, int(minute), json.loads(text)))
     blocks.store_predictions(rows)
+    ledger.settle(rows)
     hot.delete_verdicts(shard, list(verdicts))
     report.verdicts += len(rows)

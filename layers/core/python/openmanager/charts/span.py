@@ -8,7 +8,7 @@ _HOUR_S = 3600
 
 
 def span(from_: str | None, to: str | None, now_ms: int, usual_s: float = _HOUR_S) -> tuple[float, float]:
-    """Start and end in seconds; `to` is now unless given, `from` `usual_s` before. Raises InvalidInput naming either."""
+    """Start and end in s; `to` is now unless given, `from` `usual_s` before. Raises InvalidInput naming either."""
     stop = _instant("to", to) if to else now_ms / 1000
     start = _instant("from", from_) if from_ else stop - usual_s
     if start >= stop:

@@ -9,6 +9,7 @@ from typing import Any
 from openmanager import notify
 from openmanager.alerts.machine import Transition
 from openmanager.alerts.rules import Rule
+from openmanager.catalog import FORECAST_METRICS
 from openmanager.errors import InvalidInput
 from openmanager.notify.targets import parse
 from openmanager.stores.hot import Writes
@@ -30,12 +31,14 @@ class Outcome:
         self._rules: Mapping[str, Rule] = {rule.id: rule for rule in desk.config.rules}
         self._firing = desk.config.own
         self.verdicts: list[Verdict] = []
+        self._values: dict[tuple[str, int], Mapping[str, float]] = {}
         self.latest: dict[str, Any] = {}
         self.transitions: list[tuple[Transition, str]] = []
 
     def minute(self, minute: int, said: Sequence[Verdict], latest: Mapping[str, Any], roles: Sequence[str]) -> None:
         """Take in a minute's verdicts, and values and roles of their servers (values only where samples came)."""
         self.verdicts += said
+        self._values |= {(v.server, v.minute): latest[v.server]["metrics"] for v in said if v.server in latest}
         self.latest |= latest
         metrics = [latest[v.server]["metrics"] if v.server in latest else {} for v in said]
         role = {v.server: r for v, r in zip(said, roles, strict=True)}
@@ -51,7 +54,7 @@ class Outcome:
         last = {v.server: v for v in kept}
         writes = Writes(
             latest=self.latest | {f"{server}|verdict": v.as_dict() for server, v in last.items()},
-            verdicts={f"{v.server}|{v.minute}": archived(v) for v in kept},
+            verdicts={f"{v.server}|{v.minute}": archived(v, self._values.get((v.server, v.minute), {})) for v in kept},
             transitions={t.id: recorded(t) for t, _ in self.transitions},
             books=self.desk.changed(),
             forget=sorted(gone),
@@ -65,7 +68,7 @@ class Outcome:
             writes.events = _events(minute, last, self.latest)
         if self.transitions:
             writes.events.append(("alert", {"transitions": [recorded(t) for t, _ in self.transitions]}))
-        self.verdicts, self.latest, self.transitions = [], {}, []
+        self.verdicts, self._values, self.latest, self.transitions = [], {}, {}, []
         return writes
 
 
@@ -84,9 +87,9 @@ def recorded(transition: Transition) -> dict[str, Any]:
     return {"id": t.id, "what": t.what, "at": t.minute * 60, "notice": t.notice, "alert": t.alert.as_dict()}
 
 
-def archived(verdict: Verdict) -> dict[str, Any]:
-    """A verdict as it is kept: forecasts without their paths but for one minute in thirty."""
-    said = verdict.as_dict()
+def archived(verdict: Verdict, metrics: Mapping[str, float]) -> dict[str, Any]:
+    """A verdict as it is kept: with the values of what is forecast, and the paths of one minute in thirty."""
+    said = verdict.as_dict() | {"values": {key: metrics[key] for key in FORECAST_METRICS if key in metrics}}
     if verdict.minute // 60 % PATHS_EVERY_MIN:
         said["forecasts"] = {
             metric: {"method": f["method"], "skilled": f["skilled"]} for metric, f in said["forecasts"].items()

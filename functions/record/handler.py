@@ -1,0 +1,34 @@
+"""GET /api/predictions/record: what predictions were worth."""
+
+import time
+from typing import Annotated, Any
+
+from fastapi import Query
+from openmanager import charts
+from openmanager.ledger.record import record
+from openmanager.stores import ledger
+from openmanager.web import Caller, create_app, lambda_handler
+
+From = Annotated[str | None, Query(alias="from", description="ISO 8601 or Unix seconds; else four weeks before `to`")]
+To = Annotated[str | None, Query(description="ISO 8601 or Unix seconds; else now")]
+_USUAL_S = 28 * 86_400
+_SHOWN = 500
+
+app = create_app("record")
+
+
+@app.get("/api/predictions/record")
+def get_record(_: Caller, from_: From = None, to: To = None, server: str | None = None) -> dict[str, Any]:
+    """Hits, misses and false alarms of warnings with their lead, scores of probabilities and of forecasts.
+
+    Of the fleet or of one server; the newest episodes and incidents stand at the end. Only what is settled counts: a
+    warning once its horizon has passed, a probability after 35 minutes.
+    """
+    start, stop = charts.span(from_, to, int(time.time() * 1000), _USUAL_S)
+    episodes, incidents = ledger.episodes(start, stop, server), ledger.incidents(start, stop, server)
+    whole = record(episodes, incidents, ledger.sums(start, stop, server))
+    recent = {"episodes": episodes[:-_SHOWN:-1], "incident_list": incidents[:-_SHOWN:-1]}
+    return {"from": start, "to": stop, "server": server, **whole, **recent}
+
+
+handler = lambda_handler(app)
