@@ -57,13 +57,22 @@ def deliver(now_ms: int, out_of_time: Callable[[], bool] = lambda: False) -> Del
         return report
     report.waiting = len(taken.entries)
     entries = _readable(taken.entries, now_ms, report)
-    if taken.targets is None:
+    targets = _targets(taken.targets)
+    if targets is None:
         report.without_targets = True
     else:
-        targets = {target.id: target for target in parse(taken.targets)}
         _deliver(plan(entries, now_ms), targets, run, report)
     outbox.release(token)
     return report
+
+
+def _targets(text: str | None) -> dict[str, Target] | None:
+    """The targets by id; None where Redis lost them or they do not read, until the archive publishes them anew."""
+    try:
+        return None if text is None else {target.id: target for target in parse(text)}
+    except InvalidInput as error:
+        log.error("%s", error)
+        return None
 
 
 class _Run:
