@@ -11,6 +11,7 @@ from openmanager.demo.feeding import feed
 from openmanager.demo.generator import table
 from openmanager.settings import settings
 from openmanager.stores import hot
+from openmanager.stores.redis import Redis
 from openmanager.stores.segments import BACKLOG, read_server_frames, segments_between
 from openmanager.telemetry import windows
 from openmanager.telemetry.samples import MINUTE_MS, merge
@@ -20,6 +21,7 @@ from functions.system.handler import handler as system
 from infra.local.stack import Upstash
 from tests.conftest import API_KEY
 from tests.events import Reply, invoke
+from tests.faults import Killed, dying
 
 NOW = 1_793_620_800_000 // MINUTE_MS * MINUTE_MS  # noon of Monday, 2 November 2026
 LEAK: dict[str, Any] = {
@@ -109,7 +111,9 @@ def test_a_bad_request_names_its_field_and_starts_nothing(stores_env: dict[str, 
     assert invoke(system, "GET", "/api/system/demo", key=API_KEY).json() == {"state": "idle"}
 
 
-def test_nothing_runs_costs_one_command_and_a_minute_three(stores_env: dict[str, str], empty_redis: Upstash) -> None:
+def test_nothing_costs_one_command_and_a_minute_of_any_fleet_three(
+    stores_env: dict[str, str], empty_redis: Upstash
+) -> None:
     empty_redis.reset_stats()
     assert feed(NOW) == 0
     assert empty_redis.stats()["commands"] == 1
@@ -121,6 +125,11 @@ def test_nothing_runs_costs_one_command_and_a_minute_three(stores_env: dict[str,
     empty_redis.reset_stats()
     assert feed(NOW + 2 * MINUTE_MS + 500) == 0
     assert empty_redis.stats()["commands"] == 1
+    runs.start(**{**LEAK, "servers": 100, "past": 0}, now_ms=NOW + 4 * MINUTE_MS)
+    feed(NOW + 5 * MINUTE_MS)
+    empty_redis.reset_stats()
+    assert feed(NOW + 6 * MINUTE_MS) == 1
+    assert empty_redis.stats()["commands"] == 3
 
 
 def test_each_minute_s_samples_come_as_they_were_made(stores_env: dict[str, str]) -> None:
@@ -141,17 +150,22 @@ def test_missed_minutes_are_made_up_for_with_the_same_samples(stores_env: dict[s
     assert np.array_equal(stored("demo-api-01", NOW, 20), made["demo-api-01"])
 
 
-def test_a_feed_that_died_after_its_samples_repeats_them(
-    stores_env: dict[str, str], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("call", [1, 2, 3])
+def test_a_feed_that_dies_at_any_store_call_loses_and_doubles_nothing(
+    stores_env: dict[str, str], monkeypatch: pytest.MonkeyPatch, call: int, after: bool
 ) -> None:
     runs.start(**LEAK, now_ms=NOW)
-    with monkeypatch.context() as broken:
-        broken.setattr(runs, "write", lambda *_: (_ for _ in ()).throw(MemoryError()))
-        with pytest.raises(MemoryError):
+    feed(NOW + MINUTE_MS)
+    with monkeypatch.context() as fatal:
+        fatal.setattr(Redis, "run", dying(Redis.run, [call], after))
+        with pytest.raises(Killed):
             feed(NOW + 2 * MINUTE_MS)
-    assert feed(NOW + 3 * MINUTE_MS) == 33
+    feed(NOW + 3 * MINUTE_MS)
+    assert runs.status(NOW)["sent_until"] == NOW // 1000 + 180
     made = table("memory_leak", 5, 1, -30, 33, NOW)
-    assert np.array_equal(stored("demo-web-01", NOW - 30 * MINUTE_MS, 33), made["demo-web-01"])
+    for name, values in made.items():
+        assert np.array_equal(stored(name, NOW - 30 * MINUTE_MS, 33), values, equal_nan=True)
 
 
 def test_the_timer_ends_a_run_with_its_last_minute(stores_env: dict[str, str]) -> None:

@@ -10,14 +10,14 @@ from openmanager.errors import StoreUnavailable
 from openmanager.stores.redis import CommandFailed
 from openmanager.telemetry.samples import MINUTE_MS
 
-# Servers in one write: with a whole past some 150 KB.
-_TOGETHER = 20
+# Rows of all servers in one write; with a whole past, which is some 250 KB, those of twenty servers.
+_TOGETHER = 20 * runs.PAST_MIN
 
 log = logging.getLogger(__name__)
 
 
 def feed(now_ms: int) -> int:
-    """Send what a run owes up to the last whole minute, at most its past; how many minutes that were.
+    """Send what a run owes up to the last whole minute, at most four hours of it; how many minutes that were.
 
     One command where nothing runs. Raises nothing that a store's absence causes: the next call sends the same minutes
     with the same samples.
@@ -42,8 +42,9 @@ def _send(text: str, run: runs.Run, now_ms: int) -> int:
     members = fleet(run.servers)
     minute = first - run.started_ms // MINUTE_MS
     made = pushes(members, run.scenario, run.seed, run.started_ms, minute, count, run.speed)
-    for i in range(0, len(made), _TOGETHER):
-        intake.keep(made[i : i + _TOGETHER], now_ms)
+    servers = _TOGETHER // count
+    for i in range(0, len(made), servers):
+        intake.keep(made[i : i + servers], now_ms)
     # Stopped or started anew meanwhile: then this minute is none of its business any more.
     runs.write(text, replace(run, fed=newest))
     return count

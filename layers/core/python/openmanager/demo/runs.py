@@ -127,7 +127,7 @@ def _described(run: Run | None, now_ms: int) -> dict[str, Any]:
         "servers": [server.name for server in fleet(run.servers)],
         "started": began,
         "ends": ends_ms / 1000,
-        "fed": run.fed * 60,
+        "sent_until": (run.fed + 1) * 60,
         "truth": {
             "servers": told.servers,
             "affected": told.affected,
