@@ -8,6 +8,7 @@ whoever writes a server's first frame there writes its baseline with it. A serve
 character, so fields never collide.
 """
 
+import re
 import secrets
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,6 +26,7 @@ from openmanager.telemetry.samples import MINUTE_MS, Push, Samples
 SEGMENT_MS = 600_000
 BACKLOG = "backlog"
 _BASELINES_KEPT = 20_000
+_HEX = re.compile("[0-9a-f]+")
 
 _baselines: OrderedDict[tuple[str, int], frames.Baseline] = OrderedDict()
 
@@ -167,22 +169,24 @@ class StoredFrame:
 
 
 def stored_frames(key: str, fields: Mapping[str, str]) -> list[StoredFrame]:
-    """The frames of a segment's hash."""
+    """The frames of a segment's hash; a field that is neither frame nor baseline is one that does not read."""
     found = []
     baselines: dict[tuple[str, int], dict[str, str]] = defaultdict(dict)
+    others = []
     for field, text in fields.items():
-        server, kind, *rest = field.split("|")
-        if kind == "baseline":
-            baselines[server, frames.mark_of(rest[0])][field] = text
-    for field, text in fields.items():
-        server, first, *rest = field.split("|")
-        if first == "baseline":
-            continue
+        match field.split("|"):
+            case [server, "baseline", identifier] if _HEX.fullmatch(identifier):
+                baselines[server, frames.mark_of(identifier)][field] = text
+            case [server, first, digest, *late] if first.isdecimal():
+                others.append((field, server, int(first), digest, late == ["late"], text))
+            case [server, *_]:
+                found.append(StoredFrame(key, field, server, 0, "", False, text, {}))
+    for field, server, first_ms, digest, is_late, text in others:
         try:
             candidates = baselines.get((server, frames.baseline_mark(text)), {})
         except DamagedFrame:
             candidates = {}
-        found.append(StoredFrame(key, field, server, int(first), rest[0], rest[-1] == "late", text, candidates))
+        found.append(StoredFrame(key, field, server, first_ms, digest, is_late, text, candidates))
     return found
 
 
