@@ -231,8 +231,9 @@ def test_an_email_is_one_message_in_the_thread_of_its_alert() -> None:
 
 def test_a_test_notice_opens_an_alert_of_its_own_at_pagerduty() -> None:
     test = Notice("test|ops|1", "test", "", "test", "info", AT, AT, "Test")
-    document = REQUESTS["pagerduty"](order("pagerduty", test))
-    assert json.loads(document.body)["dedup_key"] == "test|ops|1"
+    _, document = sent("pagerduty", test)
+    assert document["dedup_key"] == "test|ops|1"
+    assert "group" not in document["payload"]
 
 
 texts = st.text(max_size=6000)

@@ -2,7 +2,7 @@
 
 https://docs.ntfy.sh/publish/#publish-as-json: a message holds 4,096 octets, priority is 1 to 5, tags that name an emoji
 are shown as one. `sequence_id` (…/publish/#updating-deleting-notifications) makes a message that comes twice replace
-itself on the phone.
+itself on the phone; servers before 2.16 ignore it.
 """
 
 from typing import Any

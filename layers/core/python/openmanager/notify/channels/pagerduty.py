@@ -32,8 +32,8 @@ def request(order: Order) -> Request:
                 "severity": notice.severity,
                 "timestamp": datetime.fromtimestamp(notice.at, UTC).isoformat(timespec="milliseconds"),
                 "class": notice.rule,
-                "group": notice.role or None,
-                "custom_details": {**dict(order.message.lines), "incident": notice.incident or None},
+                "custom_details": {**dict(order.message.lines), "incident": notice.incident},
+                **({"group": notice.role} if notice.role else {}),
             },
             "links": [{"href": url, "text": label} for label, url in order.message.links],
         }
