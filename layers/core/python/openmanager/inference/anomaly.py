@@ -51,7 +51,8 @@ def score(z: Array, network: Network | None = None) -> tuple[Array, Array]:
 def smooth(previous: Array, error: Array) -> Array:
     """The error's moving average (n,), quicker up than down; it starts where `previous` is NaN."""
     previous = np.where(np.isnan(previous), error, previous)
-    return previous + np.where(error > previous, _RISING, _FALLING) * (error - previous)
+    weight: Array = np.where(error > previous, _RISING, _FALLING)
+    return previous + weight * (error - previous)
 
 
 def update_quantile(quantile: Array, smoothed: Array, network: Network | None = None) -> Array:
