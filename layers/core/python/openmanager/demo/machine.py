@@ -26,7 +26,7 @@ _SLOW = {45: 0.4, 360: 0.6}
 _ROUGH = {1: 0.68, 8: 0.12, 60: 0.1, 360: 0.1}
 _QUICK = {1: 0.6, 4: 0.4}
 # The nightly backup reads so much, and sends two fifths of it away, compressed.
-_BACKUP_READS, _BACKUP_KB, _BACKUP_SENT = 150.0, 128.0, 0.4
+_BACKUP_READS, _BACKUP_KB, _BACKUP_SENT = 80.0, 64.0, 0.4
 _LARGEST_FRAME = 1448.0
 
 
@@ -56,7 +56,7 @@ def noise(servers: int, seed: int, minutes: NDArray[np.int64]) -> Noise:
 
     return Noise(
         *(four(11, _BUSY), four(12, _SLOW), four(13, _ROUGH), four(14, _QUICK)),
-        *(now_and_then(21, 60, 0.12, 2.2), now_and_then(22, 30, 0.25, 1.1)),
+        *(now_and_then(21, 60, 0.12, 2.2), now_and_then(22, 15, 0.5, 2.2)),
         *(now_and_then(23, 20, 0.2, 1.6), now_and_then(24, 240, 0.06, 1.5)),
     )
 
@@ -128,7 +128,7 @@ class Machines:
 
     def _cpu(self) -> None:
         p, fx = self.p, self.fx
-        busy = p["cpu_peak"] * (1 + 0.1 * self.trait[6]) * self.x * np.exp(0.19 * self.n.busy[0] - 0.018)
+        busy = p["cpu_peak"] * (1 + 0.07 * self.trait[6]) * self.x * np.exp(0.19 * self.n.busy[0] - 0.018)
         crons = 3 * np.minimum(self.n.cpu_burst, 5)
         flood = self._flood() * 6 * fx.attack
         collecting = 18 * self.sick
@@ -150,7 +150,7 @@ class Machines:
         p, fx, n = self.p, self.fx, self.n
         primary = self._tier("primary")
         reads = p["reads"] * (0.25 + 0.75 * self.x) * np.exp(0.45 * n.rough[0] - 0.1)
-        reads = reads + (3 + 0.12 * p["reads"]) * n.read_burst
+        reads = reads + (0.6 + 0.35 * p["reads"]) * n.read_burst
         reads[primary] += 2.5 * p["reads"][primary] * (fx.slow - 1) * np.maximum(self.x[primary], 0.6)
         writes = p["writes"] * (0.2 + 0.8 * self.x) * np.exp(0.3 * n.rough[1] - 0.05)
         writes = (writes + (4 + 0.12 * p["writes"]) * n.write_burst) * (1 - 0.7 * self.full)

@@ -57,7 +57,7 @@ def bursts(
     """Something that happens now and then, (n,): 0 mostly, at least 1 when it begins, and fading.
 
     Of every `every` minutes a share `chance` holds one, which lasts from 1 minute to `every`, mostly few; sizes are
-    Pareto distributed with exponent `tail`, cut off at 30.
+    Pareto distributed with exponent `tail`, cut off at 12.
     """
     block = minutes // every
     low = int(block[0]) - 1
@@ -69,7 +69,7 @@ def bursts(
         age = minutes - (block - back) * every - np.floor(when * every)
         long = long * long
         lasts = 1 + long * long * (every - 1)
-        size = np.minimum((1 - large) ** (-1 / tail), 30)
+        size = np.minimum((1 - large) ** (-1 / tail), 12)
         total += np.where((happens < chance) & (age >= 0) & (age < lasts), size * (1 - age / lasts), 0)
     return total
 
