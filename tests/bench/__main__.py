@@ -1,4 +1,4 @@
-"""`python -m tests.bench [codec] [commands] [throughput] [faults] [inference]`: all of them by default."""
+"""`python -m tests.bench [codec] [commands] [throughput] [faults] [inference] [rounds]`: all of them by default."""
 
 import argparse
 import os
@@ -11,7 +11,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from tests.bench.output import say
 
-PARTS = ("codec", "commands", "throughput", "faults", "inference")
+PARTS = ("codec", "commands", "throughput", "faults", "inference", "rounds")
 
 
 def run(part: str, sizes: list[int]) -> None:
@@ -28,6 +28,10 @@ def run(part: str, sizes: list[int]) -> None:
         from tests.bench import inference
 
         inference.main()
+    elif part == "rounds":
+        from tests.bench import rounds
+
+        rounds.main()
     else:
         from tests.bench import faults, throughput
 
