@@ -1,4 +1,4 @@
-"""From the outbox to the receivers: nothing lost, nothing doubled, wherever a function dies."""
+"""From the outbox to the receivers: in order, on time, within few commands; what fails waits or is seen."""
 
 import json
 import time
