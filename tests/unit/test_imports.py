@@ -121,7 +121,7 @@ FLOORS = [
     {"catalog", "suppliers", "settings", "errors", "logs", "measures"},
 ]
 # Neighbours on one floor that may know each other, and in which direction.
-SIDEWAYS = {("web", "fleet"), ("archive", "intake"), ("archive", "notify"), ("archive", "oncall"), ("watch", "watch")}
+SIDEWAYS = {("web", "fleet"), ("archive", "intake"), ("archive", "notify"), ("archive", "oncall"), ("watch", "watch"), ("cli", "watch")}
 
 
 def _room(module: str) -> str:
