@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from openmanager import intake
 from openmanager.errors import InvalidSettings, StoreUnavailable
 from openmanager.settings import settings
 from openmanager.stores import hot, reset
@@ -14,6 +15,7 @@ from openmanager.telemetry.samples import MINUTE_MS
 from openmanager.watch import rounds
 
 from functions.cron.handler import handler as cron
+from infra.local.stack import Upstash
 from tests.conftest import API_KEY
 from tests.events import invoke
 from tests.faults import Door, Killed, door
@@ -186,6 +188,36 @@ def test_a_store_that_grows_slow_in_the_middle_of_a_round_delays_its_verdicts(
     push(3)
     rounds.tick(due_ms(3))
     assert verdicts() == everything(4)
+
+
+def test_an_outage_of_redis_makes_nobody_silent(
+    stores_env: dict[str, str], upstash: Upstash, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Ingest asks Redis again at each push:
+    monkeypatch.setattr(intake, "_AWAY_S", 0.0)
+
+    def send(minute: int) -> None:
+        for server in SERVERS[:3]:
+            intake.keep([minutes(server, FIRST, minute + 1)[minute]], FIRST + minute * MINUTE_MS + 21_000)
+
+    for i in range(5):
+        send(i)
+        rounds.tick(due_ms(i))
+    with upstash.away():
+        for i in range(5, 13):
+            send(i)
+            if i < 12:
+                with pytest.raises(StoreUnavailable):
+                    rounds.tick(due_ms(i))
+    # Redis is back, and the scheduler is there before the senders are:
+    refilling = []
+    for i in range(12, 15):
+        refilling.append(rounds.tick(due_ms(i)).refilling)
+        send(i + 1)
+    assert refilling == [True, True, False]
+    said = [json.loads(text) for text in hot.read_verdicts(0).values()]
+    heard = [v for v in said if v["silence"]["silent_s"] < 60 and v["status"] != "offline"]
+    assert len(said) == len(heard) == 3 * 15
 
 
 def test_an_outside_scheduler_drives_the_same_round(

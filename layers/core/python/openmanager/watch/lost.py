@@ -23,8 +23,9 @@ from openmanager.watch.state import States, new_states, pack, unpack
 WHOLE = "@whole"
 # Rounds forget a server after a week; one that is about to be forgotten is not brought back.
 _WATCHED_S = 7 * 86400 - 3600
-# Records rebuilt together: a few seconds' work, of which a run that ends early loses at most one batch.
-_BATCH = 16
+# Records rebuilt together: four seconds' work on a whole core, fifteen on what 512 MB get, which fits into the reserve
+# that the archive keeps.
+_BATCH = 8
 # In one run, so that the next archive run is not far.
 _MOST = 64
 # A record is too young if a block began this long before it: blocks begin up to a segment before their first sample.

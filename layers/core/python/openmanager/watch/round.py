@@ -43,6 +43,8 @@ class Report:
     damaged: int = 0
     # Minutes that lay out of reach when their server's turn came, so that nobody will judge them.
     skipped: int = 0
+    # Redis has been away, and what was sent meanwhile is on its way back: verdicts wait for it.
+    refilling: bool = False
     # How many messages went to the queue; their rounds have reports of their own.
     queued: int = 0
     overtaken: list[int] = field(default_factory=list)

@@ -3,13 +3,21 @@
 import logging
 from collections.abc import Callable, Sequence
 
-from openmanager.errors import InvalidInput
+from openmanager.errors import InvalidInput, StoreUnavailable
 from openmanager.settings import settings
 from openmanager.stores import hot, queue
 from openmanager.telemetry.samples import MINUTE_MS
 from openmanager.watch.round import Report, run_shard
 
 _LEASE_S = 120
+# After an outage of Redis its samples come back with the senders' next pushes (openmanager.intake). Rounds wait for so
+# many minutes, or they would call everybody offline for the time in between.
+_REFILL_MIN = 2
+# An outage that only one tick met is shorter than any silence that counts.
+_OUTAGE_TICKS = 2
+
+# First and last minute of the outage that this process saw last; a process that saw none does not wait.
+_outage = (0, 0)
 
 log = logging.getLogger(__name__)
 
@@ -17,12 +25,21 @@ log = logging.getLogger(__name__)
 def tick(now_ms: int, out_of_time: Callable[[], bool] = lambda: False) -> Report:
     """One tick: nothing if another one took this minute, else a round of every shard.
 
-    A shard whose round breaks off is named in the report and holds up no other; the next tick catches it up.
+    A shard whose round breaks off is named in the report and holds up no other; the next tick catches it up. Raises
+    StoreUnavailable when Redis is away; after more than one such tick, the next ones wait for what was sent meanwhile.
     """
     newest = newest_closed_minute(now_ms)
     report = Report(newest * 60)
-    if not hot.take_lease(f"tick:{newest}", _LEASE_S):
-        report.held = True
+    try:
+        report.held = not hot.take_lease(f"tick:{newest}", _LEASE_S)
+    except StoreUnavailable:
+        _note_outage(newest)
+        raise
+    if report.held:
+        return report
+    if _refilling(newest):
+        report.refilling = True
+        report.carried_over = list(range(settings().shards))
         return report
     shards: Sequence[int] = range(settings().shards)
     if settings().queue_url and len(shards) > 1:
@@ -48,6 +65,21 @@ def run_message(body: str, now_ms: int, report: Report, out_of_time: Callable[[]
 def newest_closed_minute(now_ms: int) -> int:
     """The newest minute (index since 1970) whose grace is over."""
     return (now_ms - settings().grace_s * 1000) // MINUTE_MS - 1
+
+
+def _note_outage(minute: int) -> None:
+    global _outage
+    first, last = _outage
+    _outage = (first if minute - last in (0, 1) else minute, minute)
+
+
+def _refilling(minute: int) -> bool:
+    global _outage
+    first, last = _outage
+    if last - first + 1 >= _OUTAGE_TICKS and 0 < minute - last <= _REFILL_MIN:
+        return True
+    _outage = (0, 0)
+    return False
 
 
 def _run_in_turn(shards: Sequence[int], newest: int, report: Report, out_of_time: Callable[[], bool]) -> None:
