@@ -5,6 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from openmanager import notify
+from openmanager.demo.feeding import feed
 from openmanager.watch.rounds import tick
 from openmanager.web import OutsideScheduler, create_app, lambda_handler
 
@@ -18,6 +19,7 @@ app = create_app("cron")
 def run_tick(_: OutsideScheduler) -> dict[str, Any]:
     """Judge what has come since the last round, once a minute however often it is called; answers what was done."""
     deadline = time.monotonic() + _SECONDS
+    feed(int(time.time() * 1000))
     report = tick(int(time.time() * 1000), lambda: time.monotonic() >= deadline)
     told = notify.deliver(int(time.time() * 1000), lambda: time.monotonic() >= deadline)
     return asdict(report) | {"notices": asdict(told)}

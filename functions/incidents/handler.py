@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from fastapi import Query
 from openmanager import charts
 from openmanager.oncall import alerts
+from openmanager.oncall.explain import explain
 from openmanager.stores.alerts import statistics
 from openmanager.web import Caller, create_app, lambda_handler
 
@@ -43,6 +44,12 @@ def list_incidents(_: Caller) -> dict[str, Any]:
 def get_incident(_: Caller, id: str) -> dict[str, Any]:
     """One incident, open or past, with everything that happened to its alerts."""
     return alerts.incident(id)
+
+
+@app.get("/api/servers/{id}/explanation")
+def get_explanation(_: Caller, id: str) -> dict[str, Any]:
+    """Why a server is judged as it is: what contributes, when it was like this before, what it needs and affects."""
+    return explain(id)
 
 
 handler = lambda_handler(app)

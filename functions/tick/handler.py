@@ -5,6 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from openmanager import notify
+from openmanager.demo.feeding import feed
 from openmanager.logs import configure
 from openmanager.watch.rounds import tick
 
@@ -20,6 +21,7 @@ def handler(_event: dict[str, Any], context: Any) -> dict[str, Any]:
     def out_of_time() -> bool:
         return bool(context.get_remaining_time_in_millis() < _RESERVE_MS)
 
+    feed(int(time.time() * 1000))
     report = tick(int(time.time() * 1000), out_of_time)
     log.info("round done", extra={"report": asdict(report)})
     told = notify.deliver(int(time.time() * 1000), out_of_time)

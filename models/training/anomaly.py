@@ -42,9 +42,13 @@ def run(folder: Path, seed: int, work: Path) -> tuple[dict[str, Any], export.Shi
     thresholds, ruled = alarm.rule(fleet, crossed)
     final = network(fleet, train(fleet, seed))
     sample = np.concatenate([seen(s.z)[::499] for s in fleet])
-    formats = export.formats("anomaly", final.layers, sample, dict(final.constants) | thresholds, work)
+    encoder = [
+        round(float(w), 6) for pair in final.layers[: len(anomaly.ENCODER) - 1] for part in pair for w in part.flat
+    ]
+    constants = dict(final.constants) | thresholds | {"encoder": encoder}
+    formats = export.formats("anomaly", final.layers, sample, constants, work)
     judged = {f: judge(fleet, smoothed(fleet, m)) for f, m in formats.items()}
-    form, cost = export.pick(judged, "auc_pr", "roc", "vus_pr")
+    form, cost = export.pick(judged, export.sizes(formats, work), "auc_pr", "roc", "vus_pr")
     each = [crossed, *(cross_validated(fleet, cross_trained(fleet, seed + i)) for i in range(1, SEEDS))]
     return {
         "unseen_servers": judge(fleet, crossed),
@@ -62,7 +66,7 @@ def run(folder: Path, seed: int, work: Path) -> tuple[dict[str, Any], export.Shi
         "per_server": {s.name: per_server(s, crossed[s.name]) for s in fleet},
         "second_fleet": second_fleet.judged(folder, formats[form]),
         "formats": judged,
-        "bytes": {f: (work / m.entry.file).stat().st_size for f, m in formats.items()},
+        "bytes": export.sizes(formats, work),
         "shipped": form,
         "cost_of_format": cost,
     }, (form, formats[form])

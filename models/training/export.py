@@ -4,6 +4,7 @@ import hashlib
 import json
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from models.training.data import Floats
 
 # A model in one format.
 Shipped = tuple[str, Model]
-# int8 is shipped where it costs less than this, float16 otherwise.
+# int8 is shipped where it costs less than this and is smaller, float16 otherwise: of networks this small int8 files are
+# mostly their own descriptions, and the two interpreters differ by a step or two of them.
 TOLERANCE = 0.01
 
 FORMATS = {
@@ -39,7 +41,7 @@ def convert(
     weights: list[Floats],
     folder: Path,
     sample: Floats | None,
-    constants: dict[str, float],
+    constants: Mapping[str, Any],
 ) -> Model:
     """The model `name` in one format, written to `folder` and loaded through the code that serves it."""
     folder.mkdir(exist_ok=True)
@@ -63,18 +65,23 @@ def convert(
 
 
 def formats(
-    name: str, layers: dense.Layers, sample: Floats, constants: dict[str, float], work: Path
+    name: str, layers: dense.Layers, sample: Floats, constants: Mapping[str, Any], work: Path
 ) -> dict[str, Model]:
     """A dense network in every format it may be shipped in."""
     weights = [w for pair in layers for w in pair]
     return {f: convert(name, f, weights, work, sample, constants) for f in FORMATS[name]}
 
 
-def pick(judged: dict[str, dict[str, float]], *measures: str) -> tuple[str, float]:
-    """(int8 if it costs less than the tolerance by every measure, else float16; what that costs)."""
+def pick(judged: dict[str, dict[str, float]], sizes: Mapping[str, int], *measures: str) -> tuple[str, float]:
+    """(int8 if it is smaller and costs less than the tolerance by every measure, else float16; what that costs)."""
     costs = {f: max(cost(judged, m)[f] for m in measures) for f in judged}
-    form = "int8" if costs["int8"] < TOLERANCE else "float16"
+    form = "int8" if costs["int8"] < TOLERANCE and sizes["int8"] < sizes["float16"] else "float16"
     return form, costs[form]
+
+
+def sizes(formats: Mapping[str, Model], work: Path) -> dict[str, int]:
+    """The octets of each format's file."""
+    return {form: (work / model.entry.file).stat().st_size for form, model in formats.items()}
 
 
 def cost(judged: dict[str, dict[str, float]], measure: str) -> dict[str, float]:

@@ -156,4 +156,6 @@ FORECAST_METRICS: tuple[str, ...] = (
 
 ROLES = ("web", "api", "database", "cache", "storage", "k8s-control", "k8s-worker", "load-balancer", "backup")
 ENVIRONMENTS = ("on-premise", "aws", "gcp", "azure", "kubernetes")
+# How the names of the demo fleet's servers begin, which nobody is to take for real ones.
+DEMO_PREFIX = "demo-"
 STATUSES = ("healthy", "warning", "critical", "offline", "maintenance", "unknown")

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from itertools import cycle, islice
 
+from openmanager.catalog import DEMO_PREFIX
+
 FEWEST, MOST = 3, 100
 
 
@@ -104,5 +106,5 @@ def fleet(servers: int) -> tuple[Server, ...]:
     for tier in tiers:
         short = _SHORT.get(tier, tier)
         numbers[short] = numbers.get(short, 0) + 1
-        found.append(Server(f"demo-{short}-{numbers[short]:02}", tier, _ROLES.get(tier, tier)))
+        found.append(Server(f"{DEMO_PREFIX}{short}-{numbers[short]:02}", tier, _ROLES.get(tier, tier)))
     return tuple(found)

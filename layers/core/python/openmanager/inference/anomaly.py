@@ -4,6 +4,8 @@ The network sees a narrowly clipped z and so learns ordinary behaviour; the erro
 that it cannot explain a large deviation away.
 """
 
+from itertools import pairwise
+
 import numpy as np
 
 from openmanager.catalog import MODEL_METRICS
@@ -12,6 +14,8 @@ from openmanager.inference.runtime import Array, Network, model
 # Half-lives in samples while the error is above its average and below: what begins shows soon, and an incident
 # that pauses for a moment is still the same one. Chosen with the rest of the recipe: models/cards/anomaly.md.
 RISE, FALL = 2, 8
+# The widths of the layers down to the narrowest.
+ENCODER = (20, 10, 4)
 # A server that sends few of the 20 metrics must not be judged by one of them alone.
 FEWEST_METRICS = 10
 # The own quantile: the share of samples below it, and the step by which it follows. It climbs 5 % a sample and
@@ -46,6 +50,29 @@ def score(z: Array, network: Network | None = None) -> tuple[Array, Array]:
     among = np.maximum(present.sum(axis=1, keepdims=True), FEWEST_METRICS).astype(np.float32)
     contributions = np.where(present, weight * off * off / among, np.float32(0))
     return _row_sums(contributions), contributions
+
+
+def code(z: Array, network: Network | None = None) -> Array:
+    """The four numbers (n, 4) that the network's narrowest layer makes of z (n, 20): alike minutes lie near each other.
+
+    The file gives only what is rebuilt from them; the encoder's weights stand in the manifest as `encoder`, matrix and
+    bias of either layer, row by row.
+    """
+    network = network or model("anomaly")
+    flat = np.array(network.constants["encoder"], np.float32)
+    x = np.clip(np.nan_to_num(z), -network.constants["input_clip"], network.constants["input_clip"]).astype(np.float32)
+    x = x / np.float32(network.constants["input_scale"])
+    at = 0
+    for wide, narrow in pairwise(ENCODER):
+        weight = flat[at : at + wide * narrow].reshape(wide, narrow)
+        at += wide * narrow
+        # Column by column: a row's bits must not depend on its batch.
+        total = np.repeat(flat[None, at : at + narrow], len(x), axis=0)
+        for column, row in zip(x.T, weight, strict=True):
+            total = total + column[:, None] * row
+        x = np.maximum(total, np.float32(0))
+        at += narrow
+    return x
 
 
 def smooth(previous: Array, error: Array) -> Array:

@@ -10,6 +10,7 @@ from openmanager.alerts import incidents, quiet, rules
 from openmanager.alerts.conditions import condition
 from openmanager.alerts.machine import Alert, Transition, acknowledge, step, unacknowledge
 from openmanager.alerts.rules import Rule
+from openmanager.catalog import DEMO_PREFIX
 from openmanager.errors import InvalidInput
 
 _WEEK_MIN = 7 * 1440
@@ -200,6 +201,8 @@ class Desk:
         for silence in self.config.silences:
             if silence.covers(server, role, rule.id, at):
                 return f"silence {silence.id}"
+        if rule.kind == "offline" and server.startswith(DEMO_PREFIX):
+            return "demo: it has ended"
         # Who has been told of an alert is also told how it goes on.
         if alert is not None and alert.told:
             return ""

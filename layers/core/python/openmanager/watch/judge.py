@@ -158,6 +158,7 @@ def _scored(states: States, z: NDArray[np.float32], absent: list[str]) -> list[d
         error, contributions = anomaly.score(z[known])
         smoothed = anomaly.smooth(states["score"][known], error)
         limit = anomaly.threshold(states["quantile"][known])
+        codes = _codes(z[known], smoothed > limit)
         rank = past.p_values(states["past"][known], smoothed)
         states["past"][known] = past.learn(states["past"][known], smoothed)
         states["quantile"][known] = anomaly.update_quantile(states["quantile"][known], smoothed)
@@ -175,7 +176,19 @@ def _scored(states: States, z: NDArray[np.float32], absent: list[str]) -> list[d
             "anomalous": bool(smoothed[i] > limit[i]),
             "contributions": {MODEL_METRICS[j]: round(float(share[j]), 2) for j in order if share[j] >= 0.05},
         }
+        if i in codes:
+            answers[row]["code"] = codes[i]
     return answers
+
+
+def _codes(z: NDArray[np.float32], anomalous: NDArray[np.bool_]) -> dict[int, list[float]]:
+    """Of anomalous rows the network's code, by which alike minutes are found (oncall.explain)."""
+    rows = np.flatnonzero(anomalous)
+    if not len(rows):
+        return {}
+    return {
+        int(i): np.round(c, 3).tolist() for i, c in zip(rows, anomaly.code(z[rows]).astype(np.float64), strict=True)
+    }
 
 
 def _chances(states: States, z: NDArray[np.float32], absent: list[str]) -> list[dict[str, Any] | None]:

@@ -37,10 +37,12 @@ class Past:
 
 @dataclass(slots=True)
 class Replayed:
-    """What a replay found: notices as people would have had them, transitions, the ledger's record, and the cost."""
+    """What a replay found: notices as people would have had them, transitions, the forecast ends of bounded metrics
+    that a page may rest on, the ledger's record, and the cost."""
 
     notices: list[dict[str, Any]] = field(default_factory=list)
     happened: list[dict[str, Any]] = field(default_factory=list)
+    forecast_ends: list[dict[str, Any]] = field(default_factory=list)
     minutes: int = 0
     settled: dict[str, Settled] = field(default_factory=dict)
     models_absent: set[str] = field(default_factory=set)
@@ -124,6 +126,10 @@ def replay(
             replayed.happened.append({"what": t.what, "at": t.minute * 60, "alert": t.alert.as_dict()})
             if t.notice:
                 replayed.notices.append(_told(t.minute, t.notice, t.alert.as_dict(), kinds.get(t.alert.rule, False)))
+        for verdict in said:
+            for metric, end in verdict.exhaustion.items():
+                if end["outcome"] == "crosses" and end["skilled"]:
+                    replayed.forecast_ends.append({"at": minute * 60, "server": verdict.server, "metric": metric} | end)
         for verdict, row in zip(said, metrics, strict=True):
             tracks[verdict.server].take(archived(verdict, row), replayed.settled[verdict.server])
             replayed.models_absent |= set(verdict.missing.get("models", ()))
