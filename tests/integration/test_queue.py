@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-import yaml
 from openmanager.settings import settings
 from openmanager.stores import hot, queue, segments
 from openmanager.stores.redis import Redis
@@ -17,16 +16,13 @@ from openmanager.telemetry.samples import MINUTE_MS
 from openmanager.watch import rounds
 
 from functions.predict import handler as predict
-from infra.local.serverless import read_service
 from infra.local.stack import Upstash
-from infra.openapi import ROOT
 from tests.events import Context
 from tests.faults import Killed, dying
 from tests.recorded import minutes
 from tests.sqs import RECEIVES, REGION, Queue, endpoint
 
 FIRST = 1_764_000_000_000 // MINUTE_MS * MINUTE_MS
-SERVERLESS = ROOT / "serverless.yml"
 SHARDS = 12
 SERVERS = [f"server-{i:02}" for i in range(30)]
 
@@ -339,23 +335,3 @@ def test_a_worker_killed_at_any_store_call_leaves_all_to_the_next(
     # Each round reads and commits; then the worker looks for notices.
     assert deaths == 2 * shards + 1
     assert told_twice(empty_redis) == set()
-
-
-class Tagless(yaml.SafeLoader):
-    """Reads !Ref and !GetAtt as the name behind them."""
-
-
-Tagless.add_multi_constructor("!", lambda loader, _, node: loader.construct_scalar(node))
-
-
-def test_the_deployment_gives_the_queue_what_the_worker_counts_on() -> None:
-    document = yaml.load(SERVERLESS.read_text(), Tagless)
-    resources = document["resources"]["Resources"]
-    waiting = resources["RoundsQueue"]["Properties"]
-    worker = next(f for f in read_service(SERVERLESS).functions if f.name == "predict")
-    assert waiting["VisibilityTimeout"] >= 6 * worker.timeout_s
-    assert waiting["RedrivePolicy"] == {"deadLetterTargetArn": "RoundsDeadLetters.Arn", "maxReceiveCount": RECEIVES}
-    (event,) = document["functions"]["predict"]["events"]
-    assert event["sqs"]["functionResponseType"] == "ReportBatchItemFailures"
-    assert 2 <= event["sqs"]["maximumConcurrency"] <= 1000
-    assert "RoundsQueue" in document["functions"]["tick"]["environment"]["OPENMANAGER_QUEUE_URL"]

@@ -54,7 +54,7 @@ def replay(states: States, waiting: Sequence[Waiting], lasts: NDArray[np.int64])
     start = int(firsts.min())
     telling = np.zeros(max(0, int(lasts.max()) - start + 1), np.bool_)
     for w, last in zip(waiting, lasts.tolist(), strict=True):
-        # After an hour without samples another empty minute leaves a record as it is.
+        # When the windows have run empty, another empty minute teaches nothing but that a flat line is easily forecast.
         for minute in [*(np.flatnonzero(w.rows) + w.first - start).tolist(), max(0, last - start - WINDOW)]:
             telling[minute : minute + WINDOW + 1] = True
     for minute in (np.flatnonzero(telling) + start).tolist():

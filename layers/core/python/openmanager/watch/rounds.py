@@ -100,6 +100,8 @@ def _run_in_turn(shards: Sequence[int], newest: int, report: Report, out_of_time
             report.behind.setdefault(shard, left.get(shard, newest * 60))
         if shard in report.behind:
             since[shard] = report.behind[shard]
+    for shard, second in report.behind.items():
+        log.warning("shard %d is carried over: it owes verdicts from %d on", shard, second)
     if n > 1 and since != left:
         hot.set_carried(since)
 
