@@ -13,7 +13,7 @@ import pytest
 from openmanager import evaluation
 from openmanager.catalog import METRIC, MODEL_METRICS
 from openmanager.cli.main import main
-from openmanager.cli.table import moment
+from openmanager.sources.table import moment
 
 from tests.models.shipped import shipped_models as shipped_models
 

@@ -75,6 +75,16 @@ NEEDS = {
     "alerts": {"fastapi", "mangum", "numpy", "httpx", "psycopg"},
     "incidents": {"fastapi", "mangum", "numpy", "httpx", "psycopg"},
     "record": {"fastapi", "mangum", "numpy", "httpx", "psycopg"},
+    "replay": {
+        "fastapi",
+        "mangum",
+        "numpy",
+        "httpx",
+        "psycopg",
+        "tflite_runtime",
+        "ai_edge_litert",
+        "openmanager.inference.runtime",
+    },
     "rules": {"fastapi", "mangum", "numpy", "httpx", "psycopg"},
     "silences": {"fastapi", "mangum", "numpy", "httpx", "psycopg"},
 }
@@ -121,7 +131,14 @@ FLOORS = [
     {"catalog", "suppliers", "settings", "errors", "logs", "measures"},
 ]
 # Neighbours on one floor that may know each other, and in which direction.
-SIDEWAYS = {("web", "fleet"), ("archive", "intake"), ("archive", "notify"), ("archive", "oncall"), ("watch", "watch"), ("cli", "watch")}
+SIDEWAYS = {
+    ("web", "fleet"),
+    ("archive", "intake"),
+    ("archive", "notify"),
+    ("archive", "oncall"),
+    ("watch", "watch"),
+    ("cli", "watch"),
+}
 
 
 def _room(module: str) -> str:

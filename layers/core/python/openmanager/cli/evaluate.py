@@ -59,9 +59,10 @@ def run(chosen: argparse.Namespace) -> None:
     import json
     import sys
 
-    from openmanager.cli import report, table, text
+    from openmanager.cli import report, text
     from openmanager.cli.scored import score, write
     from openmanager.errors import InvalidInput
+    from openmanager.sources import table
 
     begin_ms = None
     if chosen.begin:

@@ -44,8 +44,8 @@ def run(chosen: argparse.Namespace) -> None:
     import sys
 
     from openmanager.alerts.rules import DEFAULTS, parse_rules
-    from openmanager.cli import table
     from openmanager.errors import InvalidInput
+    from openmanager.sources import table
     from openmanager.watch.alerting import Config
     from openmanager.watch.replay import Past, replay
 
@@ -69,7 +69,7 @@ def run(chosen: argparse.Namespace) -> None:
 
 def text(found: "Replayed") -> str:
     """The outcome for people."""
-    from openmanager.cli.table import moment
+    from openmanager.sources.table import moment
 
     whole = found.as_dict()
     lines = [f"{len(whole['servers'])} servers, {whole['minutes']:,} minutes, {whole['fired']} pages"]

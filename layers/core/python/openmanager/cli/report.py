@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 
 from openmanager.catalog import MODEL_METRICS
 from openmanager.cli.scored import Scored, shares_of
-from openmanager.cli.table import Table, moment
 from openmanager.inference import failure
 from openmanager.measures import average_precision, brier, pages, roc, runs, soon
+from openmanager.sources.table import Table, moment
 from openmanager.telemetry.scaling import WARM_UP
 
 DAY_MS = 86_400_000

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from openmanager import evaluation
 from openmanager.catalog import COLUMN, FORECAST_METRICS, METRIC, METRICS, MODEL_METRICS
-from openmanager.cli.table import Table, moment
 from openmanager.errors import InvalidInput
 from openmanager.evaluation import AnomalyScores
 from openmanager.evaluation.arguments import Floats
 from openmanager.evaluation.scores import Progress
 from openmanager.inference import backtest, forecast
 from openmanager.inference.runtime import Array
+from openmanager.sources.table import Table, moment
 
 _PERCENT = [COLUMN[m.key] for m in METRICS if m.high is not None]
 _MODEL_COLUMNS = [COLUMN[key] for key in MODEL_METRICS]

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from openmanager.catalog import COLUMN
-from openmanager.cli import table
 from openmanager.errors import InvalidInput
+from openmanager.sources import table
 
 from infra.transfer import files
 

@@ -1,0 +1,39 @@
+"""POST /api/replay: what a past would have paged."""
+
+import time
+from typing import Annotated, Any
+
+from fastapi import Depends, Header
+from openmanager import charts
+from openmanager.errors import InvalidInput
+from openmanager.sources.limits import json_object
+from openmanager.stores import config
+from openmanager.watch import replaying
+from openmanager.web import Caller, bounded_body, create_app, documented, lambda_handler
+
+EXAMPLE = {"server": "web-01", "from": "2026-11-20T00:00:00Z", "to": "2026-11-21T00:00:00Z"}
+
+Body = Annotated[bytes, Depends(bounded_body(4 << 20))]
+ContentType = Annotated[str, Header(include_in_schema=False)]
+
+app = create_app("replay")
+
+
+@app.post("/api/replay", openapi_extra=documented("application/json", EXAMPLE, description="or text/csv"))
+def post_replay(_: Caller, body: Body, content_type: ContentType = "") -> dict[str, Any]:
+    """Run a stored day of a server, or a CSV, through models, rules and ledger; `rules` replace those in force.
+
+    The day before it teaches the models. Answers with what would have paged, the predictions' record, and the cost.
+    """
+    if content_type.partition(";")[0].strip() == "text/csv":
+        return replaying.uploaded(body, None, config.read()).as_dict()
+    asked = json_object(body)
+    if not isinstance(server := asked.get("server"), str):
+        raise InvalidInput("server", "is missing")
+    now_ms = int(time.time() * 1000)
+    begin, end = (None if asked.get(k) is None else str(asked[k]) for k in ("from", "to"))
+    span = charts.span(begin, end, now_ms, 60.0 * replaying.MOST_MIN)
+    return replaying.stored(server, *span, asked.get("rules"), config.read(), now_ms).as_dict()
+
+
+handler = lambda_handler(app)
