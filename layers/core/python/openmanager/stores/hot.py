@@ -26,13 +26,14 @@ from openmanager.stores.segments import BACKLOG, StoredFrame, frames_key, shard_
 FEED = "om:feed"
 _FEED_LENGTH = 2_000
 
-# Everything a round needs besides frames, in one command. KEYS: state, alerts, config, coarse, targets. ARGV: coarse?
+# Everything a round needs, in one command. KEYS: state, alerts, config, coarse, targets, hashes of frames. ARGV: coarse?
 _READ = """
 local found = {}
 for i = 1, 4 do
   if i < 4 or ARGV[1] == '1' then found[i] = redis.call('HGETALL', KEYS[i]) else found[i] = {} end
 end
-found[5] = redis.call('GET', KEYS[5])
+for i = 6, #KEYS do found[i - 1] = redis.call('HGETALL', KEYS[i]) end
+found[#KEYS] = redis.call('GET', KEYS[5])
 return found
 """
 # One conditional write: a round that another one overtook changes nothing.
@@ -104,12 +105,13 @@ def read_round(shard: int, segments: Sequence[int], coarse: bool = False) -> Bef
     places: list[int | str] = [*segments, BACKLOG]
     keys = [frames_key(shard, place) for place in places]
     hot = [f"om:{shard}:{name}" for name in ("state", "alerts", "coarse")]
-    own = (*hot[:2], CONFIG, hot[2], TARGETS)
-    first, *hashes = connect().run(
-        ("EVAL", _READ, len(own), *own, str(int(coarse))), *(("HGETALL", key) for key in keys), repeatable=True
+    own = (*hot[:2], CONFIG, hot[2], TARGETS, *keys)
+    state, books, config, coarser, *rest = connect().call(
+        "EVAL", _READ, len(own), *own, str(int(coarse)), repeatable=True
     )
+    hashes = rest[: len(keys)]
     # A trailing nothing may be left out of a script's answer.
-    state, books, config, coarser, targets = (*first, None)[:5]
+    targets = rest[len(keys)] if len(rest) > len(keys) else None
     states = pairs(state)
     number = int(states.pop("@round", "0"))
     found = [f for key, flat in zip(keys, hashes, strict=True) for f in stored_frames(key, pairs(flat))]
