@@ -17,7 +17,7 @@ from openmanager.archive.days import close_due
 from openmanager.errors import DamagedFrame
 from openmanager.oncall import settings as oncall
 from openmanager.settings import settings
-from openmanager.stores import alerts, blocks, history, hot, partitions
+from openmanager.stores import alerts, blocks, config, history, hot, partitions
 from openmanager.stores.segments import (
     BACKLOG,
     SEGMENT_MS,
@@ -36,7 +36,8 @@ _CLOSED_AFTER_MS = 3 * SEGMENT_MS
 _MARGIN_MS = LOOKBACK_MS + SEGMENT_MS
 # What no round has judged within a day never will be.
 _UNJUDGED_MS = 24 * 3600 * 1000
-# Once an hour, of runs every five minutes, the ledger is asked which rules earn their keep.
+# Once an hour, of runs every five minutes, settings are compared, outcomes of notices moved, and the ledger is asked
+# which rules earn their keep.
 _HOUR_MS, _SCHEDULE_MS = 3_600_000, 300_000
 
 
@@ -61,9 +62,11 @@ def run(now_ms: int, out_of_time: Callable[[], bool] = lambda: False) -> Report:
     # What Postgres took while Redis was away belongs there before anything is moved from it.
     intake.refill_all(now_ms, out_of_time)
     report = Report(partitions_made=partitions.make_ahead(now_ms))
-    oncall.republish()
-    notify.republish_targets()
-    notify.archive_outcomes(now_ms)
+    hourly = now_ms % _HOUR_MS < _SCHEDULE_MS
+    if hourly or not config.published():
+        oncall.republish()
+        notify.republish_targets()
+        notify.archive_outcomes(now_ms)
     for shard in range(settings().shards):
         latest = hot.read_latest(shard)
         judged = {s: v["verdict"]["minute"] * 1000 for s, v in latest.items() if v["verdict"]}
@@ -74,7 +77,7 @@ def run(now_ms: int, out_of_time: Callable[[], bool] = lambda: False) -> Report:
         seen = {server: (entry["attributes"], entry["seen"], entry["seen"]) for server, entry in latest.items()}
         if seen:
             history.connect().store_servers(seen)
-    if now_ms % _HOUR_MS < _SCHEDULE_MS:
+    if hourly:
         ledger.mute(now_ms)
     if not report.carried_over:
         report.days, report.carried_over = close_due(now_ms, out_of_time)

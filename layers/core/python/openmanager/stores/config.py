@@ -9,6 +9,7 @@ firing|{shard}                               a shard's active alerts, for the ot
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from openmanager.stores.outbox import TARGETS
 from openmanager.stores.redis import Command, connect, pairs
 
 CONFIG = "om:config"
@@ -17,6 +18,12 @@ CONFIG = "om:config"
 def read() -> dict[str, str]:
     """All documents."""
     return pairs(connect().call("HGETALL", CONFIG, repeatable=True))
+
+
+def published() -> bool:
+    """Whether Redis has settings and targets at all."""
+    found: int = connect().call("EXISTS", CONFIG, TARGETS, repeatable=True)
+    return found == 2
 
 
 def publish(documents: Mapping[str, str], drop: Sequence[str] = ()) -> None:

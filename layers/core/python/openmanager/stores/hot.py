@@ -26,7 +26,7 @@ from openmanager.stores.segments import BACKLOG, StoredFrame, frames_key, shard_
 FEED = "om:feed"
 _FEED_LENGTH = 2_000
 
-# Everything a round needs, in one command. KEYS: state, alerts, config, coarse, targets, hashes of frames. ARGV: coarse?
+# Everything a round needs, in one command. KEYS: state, alerts, config, coarse, targets, the frames. ARGV: coarse?
 _READ = """
 local found = {}
 for i = 1, 4 do

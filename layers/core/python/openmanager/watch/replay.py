@@ -94,9 +94,15 @@ def replay(
 
     `config` holds rules and quiet times (the default ones if None). `progress` hears of (minutes done, of how many).
     """
+    return replay_each(pasts, [config or Config()], progress)[0]
+
+
+def replay_each(
+    pasts: Sequence[Past], configs: Sequence[Config], progress: Callable[[int, int], None] | None = None
+) -> list[Replayed]:
+    """The same for several configurations at once: what models say does not depend on rules."""
     if not pasts:
-        return Replayed()
-    config = config or Config()
+        return [Replayed() for _ in configs]
     first = min(p.first for p in pasts)
     stop = max(p.first + len(p.values) for p in pasts)
     names = [p.server for p in pasts]
@@ -106,36 +112,49 @@ def replay(
     begun = np.array([p.first for p in pasts])
     states = new_states(len(pasts))
     states["role"] = [p.role.encode()[:48] for p in pasts]
-    desk, grids = Desk(config, {}), coarse.Grids({}, dict)
-    replayed = Replayed(minutes=stop - first, settled={name: Settled() for name in names})
+    grids = coarse.Grids({}, dict)
+    settled = {name: Settled() for name in names}
     tracks = {name: Track() for name in names}
-    kinds = {rule.id: rule.predictive for rule in config.rules}
+    desks = [(Desk(config, {}), Replayed(minutes=stop - first, settled=settled)) for config in configs]
     for minute in range(first, stop):
         active = np.flatnonzero(begun <= minute)
         x = table[active, minute - first]
         came = ~np.isnan(x).all(axis=1)
         some = states[active]
         newest = np.where(came, (minute + 1) * MINUTE_MS - 1000, 0)
-        said = judge([names[i] for i in active], some, minute, x, came.astype(np.int64), newest)
+        verdicts = judge([names[i] for i in active], some, minute, x, came.astype(np.int64), newest)
         if coarse.closes(minute):
             grids.learn([names[i] for i in active], some, minute)
         states[active] = some
         metrics = [values(row) for row in x]
-        roles = [pasts[i].role for i in active]
-        for t in desk.minute(minute, [v.as_dict() for v in said], metrics, roles):
-            replayed.happened.append({"what": t.what, "at": t.minute * 60, "alert": t.alert.as_dict()})
-            if t.notice:
-                replayed.notices.append(_told(t.minute, t.notice, t.alert.as_dict(), kinds.get(t.alert.rule, False)))
-        for verdict in said:
-            for metric, end in verdict.exhaustion.items():
-                if end["outcome"] == "crosses" and end["skilled"]:
-                    replayed.forecast_ends.append({"at": minute * 60, "server": verdict.server, "metric": metric} | end)
-        for verdict, row in zip(said, metrics, strict=True):
-            tracks[verdict.server].take(archived(verdict, row), replayed.settled[verdict.server])
-            replayed.models_absent |= set(verdict.missing.get("models", ()))
+        said = [v.as_dict() for v in verdicts]
+        for desk, replayed in desks:
+            _take(desk, replayed, minute, said, metrics, [pasts[i].role for i in active])
+        for verdict, row in zip(verdicts, metrics, strict=True):
+            tracks[verdict.server].take(archived(verdict, row), settled[verdict.server])
         if progress and (minute - first) % PATHS_EVERY_MIN == 0:
             progress(minute - first, stop - first)
-    return replayed
+    return [replayed for _, replayed in desks]
+
+
+def _take(
+    desk: Desk,
+    replayed: Replayed,
+    minute: int,
+    said: Sequence[Mapping[str, Any]],
+    metrics: Sequence[Mapping[str, float]],
+    roles: Sequence[str],
+) -> None:
+    predictive = {rule.id: rule.predictive for rule in desk.config.rules}
+    for t in desk.minute(minute, said, metrics, roles):
+        replayed.happened.append({"what": t.what, "at": t.minute * 60, "alert": t.alert.as_dict()})
+        if t.notice:
+            replayed.notices.append(_told(t.minute, t.notice, t.alert.as_dict(), predictive.get(t.alert.rule, False)))
+    for verdict in said:
+        replayed.models_absent |= set(verdict["missing"].get("models", ()))
+        for metric, end in verdict["exhaustion"].items():
+            if end["outcome"] == "crosses" and end["skilled"]:
+                replayed.forecast_ends.append({"at": minute * 60, "server": verdict["server"], "metric": metric} | end)
 
 
 def _told(minute: int, event: str, alert: Mapping[str, Any], predictive: bool) -> dict[str, Any]:
