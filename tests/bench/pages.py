@@ -98,7 +98,10 @@ def _fleet(minutes: int, servers: int | None) -> list[tuple[Past, NDArray[np.boo
     if not folder.is_dir():
         return []
     columns = json.loads((folder / "columns.json").read_text())
-    return [_server(path, columns, minutes) for path in sorted(folder.glob("*.npz"))[:servers]]
+    found = [_server(path, columns, minutes) for path in sorted(folder.glob("*.npz"))[:servers]]
+    # A server whose recording ends before the others' would be offline.
+    shortest = min(len(label) for _, label in found)
+    return [(replace(past, values=past.values[:shortest]), label[:shortest]) for past, label in found]
 
 
 def _server(path: Path, columns: list[str], minutes: int) -> tuple[Past, NDArray[np.bool_]]:

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 from openmanager import archive
+from openmanager.notify import read_notice
+from openmanager.notify.message import compose
 from openmanager.oncall import alerts
 from openmanager.oncall import settings as desk
 from openmanager.settings import settings
@@ -178,6 +180,15 @@ def test_what_redis_loses_of_the_settings_is_published_again(stores_env: dict[st
     empty_redis.command("DEL", "om:config")
     archive.run(int(time.time() * 1000))
     assert next(r for r in json.loads(config.read()["rules"]) if r["id"] == "cpu")["warning"] == 70
+
+
+def test_predictions_that_are_worse_than_no_model_are_an_alert_of_our_own(target: None, empty_redis: Upstash) -> None:
+    config.publish({"quality": json.dumps({"failure": -0.2, "forecast load_5m": 0.1})})
+    play({"web-01": ("web", CALM[:3])})
+    (one,) = [n for n in told(empty_redis) if n["rule"] == "prediction_quality"]
+    assert (one["server"], one["facts"]["model"], one["facts"]["value"]) == ("openmanager", "failure", -0.2)
+    message = compose(read_notice(one), "ko", "Asia/Seoul")
+    assert "예측 품질 저하: failure" in message.title
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])

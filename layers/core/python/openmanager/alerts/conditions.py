@@ -57,12 +57,21 @@ def _exhaustion(rule: Rule, said: Said, _: Mapping[str, float]) -> Condition:
     return _graded(rule, found["earliest_s"] / _HOUR_S, facts, low_is_worse=True)
 
 
+def _quality(rule: Rule, said: Said, _: Mapping[str, float]) -> Condition:
+    skills: Mapping[str, float] = said["quality"]
+    if not skills:
+        return Condition(unknown=True)
+    worst = min(skills, key=lambda name: (skills[name], name))
+    return _graded(rule, skills[worst], {"model": worst, "skills": dict(skills)}, low_is_worse=True)
+
+
 _KINDS = {
     "threshold": _threshold,
     "offline": _offline,
     "anomaly": _anomaly,
     "failure": _failure,
     "exhaustion": _exhaustion,
+    "quality": _quality,
 }
 
 

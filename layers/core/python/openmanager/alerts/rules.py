@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 from openmanager.catalog import METRIC
 from openmanager.errors import InvalidInput
 
-Kind = Literal["threshold", "offline", "anomaly", "failure", "exhaustion"]
+Kind = Literal["threshold", "offline", "anomaly", "failure", "exhaustion", "quality"]
 Severity = Literal["warning", "critical"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 PREDICTIVE: frozenset[Kind] = frozenset({"failure", "exhaustion"})
@@ -24,6 +24,7 @@ class Rule:
     anomaly: the smoothed reconstruction error as a multiple of the server's own threshold.
     failure: the probability of an incident within 30 minutes.
     exhaustion: hours until the metric may cross its limit, at the earliest; `above` does not matter.
+    quality: the lowest skill of our own predictions by the ledger (below 0: worse than no model); of no server but us.
 
     `for_min` minutes a condition must hold before it fires, `keep_firing_min` minutes it must be over before it is
     resolved. Unacknowledged alerts are told again every `repeat_min` and escalated once after `escalate_min` (0: no).
@@ -55,7 +56,7 @@ class Rule:
 
     def concerns(self, server: str, role: str) -> bool:
         """Whether the rule watches this server."""
-        if not self.enabled:
+        if not self.enabled or (self.kind == "quality") != (server == OURSELVES):
             return False
         return (not self.servers or server in self.servers) and (not self.roles or role in self.roles)
 
@@ -94,7 +95,10 @@ DEFAULTS: tuple[Rule, ...] = (
         )
         for metric in ("filesystem_utilization", "memory_used_effective", "swap_utilization")
     ),
+    Rule("prediction_quality", "quality", warning=0.0, recover_warning=0.02, keep_firing_min=60, repeat_min=7 * 1440),
 )
+# Whose alerts those about our own predictions are.
+OURSELVES = "openmanager"
 _NUMBERS = {"warning", "critical", "recover_warning", "recover_critical"}
 _MINUTES = {"for_min", "keep_firing_min", "repeat_min", "escalate_min"}
 _NAMES = {"servers", "roles"}
@@ -164,7 +168,7 @@ def _check(rule: Rule) -> None:
         raise InvalidInput("metric", f"a rule of kind {rule.kind} takes none")
     if rule.kind != "offline" and rule.warning is None and rule.critical is None:
         raise InvalidInput("warning", "a rule needs a warning or a critical level")
-    low_is_worse = rule.kind == "exhaustion" or (rule.kind == "threshold" and not rule.above)
+    low_is_worse = rule.kind in ("exhaustion", "quality") or (rule.kind == "threshold" and not rule.above)
     sign = -1 if low_is_worse else 1
     if rule.warning is not None and rule.critical is not None and sign * rule.critical < sign * rule.warning:
         raise InvalidInput("critical", "must be worse than the warning level")

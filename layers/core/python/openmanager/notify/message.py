@@ -137,6 +137,8 @@ def _headline(facts: _Facts, words: Words) -> str:
     elif kind == "exhaustion" and (interval := _interval(facts, words)):
         places["interval"] = interval
         kind = "exhaustion" if facts.number("latest_s") is not None else "exhaustion_open"
+    elif kind == "quality" and value is not None and facts.text("model"):
+        places |= {"value": f"{value:.2f}", "model": facts.text("model")}
     else:
         return ""
     return words.headlines[kind].format(**places)

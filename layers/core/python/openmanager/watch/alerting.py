@@ -22,7 +22,8 @@ log = logging.getLogger(__name__)
 class Config:
     """What people have set, as the round reads it: rules, quiet times, the graph of roles; and what others found out.
 
-    `muted` says why a predictive rule earns no page at present (the ledger's word); `elsewhere` are the active alerts
+    `muted` says why a predictive rule earns no page at present, `quality` the skill of our predictions (the ledger's
+    words; only the first shard speaks of quality); `elsewhere` are the active alerts
     of other shards, `own` those of this one as last written; `requests` the acknowledgements that wait, by
     `server|rule`.
     """
@@ -32,6 +33,7 @@ class Config:
     maintenance: tuple[quiet.Maintenance, ...] = ()
     graph: incidents.Graph = field(default_factory=lambda: incidents.DEFAULT_GRAPH)
     muted: Mapping[str, str] = field(default_factory=dict)
+    quality: Mapping[str, float] | None = None
     elsewhere: tuple[incidents.Member, ...] = ()
     own: list[dict[str, Any]] = field(default_factory=list)
     requests: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -65,6 +67,7 @@ def read_config(fields: Mapping[str, str], shard: int) -> Config:
         part("maintenance", lambda items: tuple(quiet.parse_maintenance(i) for i in items), ()),
         part("dependencies", incidents.parse_graph, incidents.DEFAULT_GRAPH),
         part("muted", dict, {}),
+        part("quality", dict, None) if shard == 0 else None,
         tuple(elsewhere),
         part(f"{FIRING}{shard}", list, []),
         requests,
@@ -122,6 +125,9 @@ class Desk:
         # The most fundamental servers first: what goes wrong there explains what goes wrong above.
         for i in sorted(range(len(said)), key=lambda i: (depth[roles[i]], said[i]["server"])):
             happened += self._server(minute, said[i], metrics[i], roles[i])
+        if self.config.quality is not None:
+            about = {"server": rules.OURSELVES, "quality": self.config.quality}
+            happened += self._server(minute, about, {}, "")
         return happened
 
     def _server(
