@@ -1,4 +1,4 @@
-"""`python -m tests.bench [codec] [commands] [throughput] [faults] [inference] [rounds]`: all of them by default."""
+"""`python -m tests.bench [PART...]`: by default those that take minutes; `pages` and `demo` take half an hour."""
 
 import argparse
 import os
@@ -12,6 +12,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 from tests.bench.output import say
 
 PARTS = ("codec", "commands", "throughput", "faults", "inference", "rounds")
+LONG = ("pages", "demo")
 
 
 def run(part: str, sizes: list[int]) -> None:
@@ -32,6 +33,14 @@ def run(part: str, sizes: list[int]) -> None:
         from tests.bench import rounds
 
         rounds.main()
+    elif part == "pages":
+        from tests.bench import pages
+
+        pages.main()
+    elif part == "demo":
+        from tests.bench import demo
+
+        demo.main()
     else:
         from tests.bench import faults, throughput
 
@@ -42,13 +51,13 @@ def run(part: str, sizes: list[int]) -> None:
 def main() -> None:
     """Run what was asked for."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("parts", nargs="*", help=f"of {', '.join(PARTS)}; all by default")
+    parser.add_argument("parts", nargs="*", help=f"of {', '.join(PARTS)} (the default), {', '.join(LONG)}")
     parser.add_argument(
         "--servers", default="1,100,1000", help="fleet sizes of commands, comma-separated (%(default)s)"
     )
     arguments = parser.parse_args()
-    if unknown := set(arguments.parts) - set(PARTS):
-        parser.error(f"{', '.join(sorted(unknown))}: not of {', '.join(PARTS)}")
+    if unknown := set(arguments.parts) - {*PARTS, *LONG}:
+        parser.error(f"{', '.join(sorted(unknown))}: not of {', '.join((*PARTS, *LONG))}")
     sizes = [int(part) for part in arguments.servers.split(",")]
     for i, part in enumerate(arguments.parts or PARTS):
         if i:

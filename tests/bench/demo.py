@@ -51,7 +51,7 @@ def main(runs: int = 100, week: bool = True) -> None:
         lead = median(s.came - s.announced for s in told if s.announced is not None) if told else float("nan")
         say(
             f"  {scenario:14} {runs} runs: announced before it came {len(told) / len(said):.0%}, interval held the time"
-            f" {share:.0%} (of those announced {sum(s.held for s in told) / max(1, len(told)):.0%}),"
+            f" {share:.0%} ({sum(s.latest is None for s in said)} of them open at the far end),"
             f" median lead {lead:.0f} of {median(s.came - s.onset for s in said):.0f} min  goal 75 %"
         )
     for scenario in SCENARIOS:
