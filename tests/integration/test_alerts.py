@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from openmanager import archive
+from openmanager.alerts.rules import OURSELVES
 from openmanager.notify import read_notice
 from openmanager.notify.message import compose
 from openmanager.oncall import alerts
@@ -17,7 +18,7 @@ from openmanager.stores import config, hot
 from openmanager.stores.redis import Redis, connect
 from openmanager.stores.segments import store_pushes
 from openmanager.telemetry.samples import MINUTE_MS, Push, Samples
-from openmanager.watch import rounds
+from openmanager.watch import alerting, rounds
 
 from functions.alerts.handler import handler as alerts_door
 from functions.incidents.handler import handler as incidents_door
@@ -186,9 +187,61 @@ def test_predictions_that_are_worse_than_no_model_are_an_alert_of_our_own(target
     config.publish({"quality": json.dumps({"failure": -0.2, "forecast load_5m": 0.1})})
     play({"web-01": ("web", CALM[:3])})
     (one,) = [n for n in told(empty_redis) if n["rule"] == "prediction_quality"]
-    assert (one["server"], one["facts"]["model"], one["facts"]["value"]) == ("openmanager", "failure", -0.2)
+    assert (one["server"], one["facts"]["model"], one["facts"]["value"]) == (OURSELVES, "failure", -0.2)
+    assert alerts.acknowledge(OURSELVES, "prediction_quality", "kim", "on it")["state"] == "acknowledged"
     message = compose(read_notice(one), "ko", "Asia/Seoul")
     assert "예측 품질 저하: failure" in message.title
+
+
+def test_a_server_of_our_own_name_is_judged_like_any_other(target: None, empty_redis: Upstash) -> None:
+    config.publish({"quality": json.dumps({"failure": -0.2})})
+    play({"openmanager": ("web", CALM[:2] + HIGH)})
+    assert {(n["server"], n["rule"]) for n in told(empty_redis)} >= {
+        ("openmanager", "cpu"), (OURSELVES, "prediction_quality"),
+    }  # fmt: skip
+
+
+def test_alerts_of_others_go_on_beside_a_server_whose_own_raise(
+    target: None, empty_redis: Upstash, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    condition = alerting.condition
+
+    def poisoned(rule: Any, said: Any, metrics: Any) -> Any:
+        if said["server"] == "bad-01":
+            raise ZeroDivisionError
+        return condition(rule, said, metrics)
+
+    monkeypatch.setattr(alerting, "condition", poisoned)
+    play({"bad-01": ("web", CALM[:2] + HIGH), "good-01": ("web", CALM[:2] + HIGH)})
+    assert {n["server"] for n in told(empty_redis)} == {"good-01"}
+    assert {"bad-01", "good-01"} <= set(hot.read_latest(0))
+
+
+def test_a_wish_that_changes_while_a_round_carries_out_the_one_before_is_carried_out_next(
+    target: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    play({"web-01": ("web", CALM[:3] + HIGH)})
+    alerts.acknowledge("web-01", "cpu", "kim", "on it")
+    commit = hot.commit_round
+
+    def overtaken(*arguments: Any) -> bool:
+        alerts.unacknowledge("web-01", "cpu", "lee")
+        return commit(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(hot, "commit_round", overtaken)
+        play({"web-01": ("web", HIGH[:1])}, start=13)
+    assert [name for name in config.read() if name.startswith("request|")] == ["request|web-01|cpu"]
+    play({"web-01": ("web", HIGH[:1])}, start=14)
+    assert [name for name in config.read() if name.startswith("request|")] == []
+    assert next(a for a in alerts.of_server("web-01") if a["rule"] == "cpu")["state"] == "firing"
+
+
+def test_what_a_shard_that_is_no_more_left_explains_nothing(target: None, empty_redis: Upstash) -> None:
+    down = {"server": "api-09", "role": "api", "rule": "offline", "fired": 1, "incident": "x", "down": True}
+    config.publish({"firing|3": json.dumps([down])})
+    play({"web-01": ("web", CALM[:3] + HIGH)})
+    assert [n["server"] for n in told(empty_redis) if n["rule"] == "cpu"] == ["web-01"]
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])

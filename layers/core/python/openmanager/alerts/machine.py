@@ -8,7 +8,7 @@ around a level fires once and resolves once. A suppressed alert lives on without
 when the suppression ends, it is told then.
 """
 
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
 from openmanager.alerts.rules import Rule, Severity
@@ -79,8 +79,11 @@ class Alert:
         return self.fired > 0
 
     def as_dict(self) -> dict[str, Any]:
-        """The alert as JSON values."""
-        return asdict(self)
+        """The alert as JSON values, which it shares: they are not to be changed."""
+        return {name: getattr(self, name) for name in _FIELDS}
+
+
+_FIELDS = tuple(f.name for f in fields(Alert))
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,8 +97,8 @@ DEFAULTS: tuple[Rule, ...] = (
     ),
     Rule("prediction_quality", "quality", warning=0.0, recover_warning=0.02, keep_firing_min=60, repeat_min=7 * 1440),
 )
-# Whose alerts those about our own predictions are.
-OURSELVES = "openmanager"
+# Whose alerts those about our own predictions are; no server can have this name (sources.limits.SERVER_ID).
+OURSELVES = "@openmanager"
 _NUMBERS = {"warning", "critical", "recover_warning", "recover_critical"}
 _MINUTES = {"for_min", "keep_firing_min", "repeat_min", "escalate_min"}
 _NAMES = {"servers", "roles"}

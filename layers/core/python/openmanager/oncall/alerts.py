@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
+from openmanager.alerts.rules import OURSELVES
 from openmanager.errors import InvalidInput, NotFound
 from openmanager.settings import settings
 from openmanager.stores import alerts, config, hot
@@ -88,7 +89,8 @@ def _requests() -> dict[str, Mapping[str, Any]]:
 
 
 def _book(server: str) -> list[dict[str, Any]]:
-    text = hot.read_book(shard_of(server), server)
+    # What is said of ourselves is the first shard's (watch.alerting).
+    text = hot.read_book(0 if server == OURSELVES else shard_of(server), server)
     found: list[dict[str, Any]] = json.loads(text)["alerts"] if text else []
     return found
 

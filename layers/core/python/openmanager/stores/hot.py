@@ -39,7 +39,8 @@ return found
 # One conditional write: a round that another one overtook changes nothing.
 # KEYS: state, latest, verdicts, feed, transitions, outbox, config, coarse, alerts. ARGV: expected round, then groups,
 # each a count followed by its items: field and value for the hashes and the feed in this order; then the servers to
-# forget, and the fields of state, config and alerts to delete.
+# forget, the fields of state and alerts to delete, and those of config with the values that they were read with: a
+# request that somebody changed since stays for the next round.
 _COMMIT = """
 local at = tonumber(redis.call('HGET', KEYS[1], '@round') or '0')
 if at ~= tonumber(ARGV[1]) then return 0 end
@@ -59,9 +60,10 @@ set(KEYS[5]); set(KEYS[6]); set(KEYS[7]); set(KEYS[8]); set(KEYS[9])
 each(1, function(k)
   redis.call('HDEL', KEYS[1], k); redis.call('HDEL', KEYS[2], k, k .. '|verdict'); redis.call('HDEL', KEYS[8], k)
 end)
-for _, key in ipairs({KEYS[1], KEYS[7], KEYS[9]}) do
+for _, key in ipairs({KEYS[1], KEYS[9]}) do
   each(1, function(k) redis.call('HDEL', key, k) end)
 end
+each(2, function(k, v) if redis.call('HGET', KEYS[7], k) == v then redis.call('HDEL', KEYS[7], k) end end)
 redis.call('HSET', KEYS[1], '@round', at + 1)
 return 1
 """.replace("FEED_LENGTH", str(_FEED_LENGTH))
@@ -84,7 +86,7 @@ class Before:
 @dataclass(slots=True)
 class Writes:
     """What a round leaves: fields and values of each hash (`books` by server, empty to delete), events of the feed,
-    servers to forget, and fields of the state and the config to delete."""
+    servers to forget, fields of the state to delete, and the requests that were carried out, as they were read."""
 
     states: dict[str, str] = field(default_factory=dict)
     latest: dict[str, Any] = field(default_factory=dict)
@@ -97,7 +99,7 @@ class Writes:
     books: dict[str, str] = field(default_factory=dict)
     forget: list[str] = field(default_factory=list)
     drop: list[str] = field(default_factory=list)
-    answered: list[str] = field(default_factory=list)
+    answered: dict[str, str] = field(default_factory=dict)
 
 
 def read_round(shard: int, segments: Sequence[int], coarse: bool = False) -> Before:
@@ -134,8 +136,9 @@ def commit_round(shard: int, number: int, writes: Writes) -> bool:
     args: list[str] = [str(number)]
     for group in groups:
         args += [str(len(group)), *(part for item in group for part in item)]
-    for names in (w.forget, w.drop, w.answered, [k for k, text in w.books.items() if not text]):
+    for names in (w.forget, w.drop, [k for k, text in w.books.items() if not text]):
         args += [str(len(names)), *names]
+    args += [str(len(w.answered)), *(part for item in w.answered.items() for part in item)]
     own = [f"om:{shard}:{name}" for name in ("state", "latest", "verdicts", "transitions", "coarse", "alerts")]
     keys = (*own[:3], FEED, own[3], OUTBOX, CONFIG, *own[4:])
     committed: int = connect().call("EVAL", _COMMIT, len(keys), *keys, *args)

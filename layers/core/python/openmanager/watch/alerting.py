@@ -12,6 +12,7 @@ from openmanager.alerts.machine import Alert, Transition, acknowledge, step, una
 from openmanager.alerts.rules import Rule
 from openmanager.catalog import DEMO_PREFIX
 from openmanager.errors import InvalidInput
+from openmanager.settings import settings
 
 _WEEK_MIN = 7 * 1440
 
@@ -24,8 +25,8 @@ class Config:
 
     `muted` says why a predictive rule earns no page at present, `quality` the skill of our predictions (the ledger's
     words; only the first shard speaks of quality); `elsewhere` are the active alerts
-    of other shards, `own` those of this one as last written; `requests` the acknowledgements that wait, by
-    `server|rule`.
+    of other shards, `own` those of this one as last written; `requests` the acknowledgements that wait, as they were
+    written, by `server|rule`.
     """
 
     rules: tuple[Rule, ...] = rules.DEFAULTS
@@ -36,14 +37,18 @@ class Config:
     quality: Mapping[str, float] | None = None
     elsewhere: tuple[incidents.Member, ...] = ()
     own: list[dict[str, Any]] = field(default_factory=list)
-    requests: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    requests: Mapping[str, str] = field(default_factory=dict)
 
 
 REQUEST, FIRING = "request|", "firing|"
 
 
 def read_config(fields: Mapping[str, str], shard: int) -> Config:
-    """The configuration from its hash (stores.config). A part that does not read is logged and as if not set."""
+    """The configuration from its hash (stores.config). A part that does not read is logged and as if not set.
+
+    What shards left that are no more (there are fewer now) explains nothing.
+    """
+    others = {f"{FIRING}{other}" for other in range(settings().shards)} - {f"{FIRING}{shard}"}
 
     def part(name: str, read: Any, default: Any) -> Any:
         if name not in fields:
@@ -55,12 +60,9 @@ def read_config(fields: Mapping[str, str], shard: int) -> Config:
             return default
 
     elsewhere: list[incidents.Member] = []
-    requests = {}
-    for name in fields:
-        if name.startswith(FIRING) and name != f"{FIRING}{shard}":
-            elsewhere += part(name, lambda items: [incidents.Member(**item) for item in items], [])
-        elif name.startswith(REQUEST):
-            requests[name.removeprefix(REQUEST)] = part(name, dict, {})
+    for name in sorted(others & fields.keys()):
+        elsewhere += part(name, lambda items: [incidents.Member(**item) for item in items], [])
+    requests = {name.removeprefix(REQUEST): text for name, text in fields.items() if name.startswith(REQUEST)}
     return Config(
         part("rules", rules.parse_rules, rules.DEFAULTS),
         part("silences", lambda items: tuple(quiet.parse_silence(i, i["start"]) for i in items), ()),
@@ -91,11 +93,26 @@ class Book:
             log.error("alerts that do not read: %s", error)
             return cls()
 
+    def forget_pages(self, minute: int) -> None:
+        """Let go of pages that no longer count towards a week's budget."""
+        if self.paged:
+            recent = {rule: [m for m in pages if m > minute - _WEEK_MIN] for rule, pages in self.paged.items()}
+            self.paged = {rule: pages for rule, pages in recent.items() if pages}
+
     def text(self) -> str:
         """The book as text, empty if there is nothing to remember."""
         if not self.alerts and not self.paged:
             return ""
         return json.dumps({"alerts": [a.as_dict() for a in self.alerts.values()], "paged": self.paged})
+
+
+def _wish(text: str) -> dict[str, Any] | None:
+    """What a request asks for; None where it does not read."""
+    try:
+        return dict(json.loads(text))
+    except (ValueError, TypeError) as error:
+        log.error("request %s: %s", text, error)
+        return None
 
 
 class Desk:
@@ -105,10 +122,12 @@ class Desk:
         self.config = config
         self.books = {server: Book.read(text) for server, text in books.items()}
         self._texts = dict(books)
-        # The requests that have been carried out, or found nothing to do.
-        self.answered: list[str] = []
-        # The active alerts by server and rule, as the grouping sees them.
-        self._active: dict[tuple[str, str], incidents.Member] = {}
+        # The requests that have been carried out, or found nothing to do, as they were written.
+        self.answered: dict[str, str] = {}
+        # The active alerts by server, as the grouping sees them.
+        self._active: dict[str, list[incidents.Member]] = {}
+        # The rules that concern a server, by its name and role.
+        self._watching: dict[tuple[str, str], dict[str, Rule]] = {}
 
     def minute(
         self,
@@ -124,19 +143,35 @@ class Desk:
         happened: list[Transition] = []
         # The most fundamental servers first: what goes wrong there explains what goes wrong above.
         for i in sorted(range(len(said)), key=lambda i: (depth[roles[i]], said[i]["server"])):
-            happened += self._server(minute, said[i], metrics[i], roles[i])
+            happened += self._apart(minute, said[i], metrics[i], roles[i])
         if self.config.quality is not None:
             about = {"server": rules.OURSELVES, "quality": self.config.quality}
-            happened += self._server(minute, about, {}, "")
+            happened += self._apart(minute, about, {}, "")
         return happened
+
+    def _apart(self, minute: int, said: Mapping[str, Any], metrics: Mapping[str, float], role: str) -> list[Transition]:
+        """One server's minute; where it raises, this server's alerts stay as they were, and no others suffer."""
+        server = said["server"]
+        before = self.books.get(server)
+        kept = replace(before, alerts=dict(before.alerts), paged=dict(before.paged)) if before else None
+        try:
+            return self._server(minute, said, metrics, role)
+        except Exception:
+            log.exception("alerts of %s", server)
+            if kept is not None:
+                self.books[server] = kept
+            else:
+                self.books.pop(server, None)
+            return []
 
     def _server(
         self, minute: int, said: Mapping[str, Any], metrics: Mapping[str, float], role: str
     ) -> list[Transition]:
         server = said["server"]
         book = self.books.get(server) or Book()
-        happened = self._requested(minute, server, book)
-        watching = {rule.id: rule for rule in self.config.rules if rule.concerns(server, role)}
+        book.forget_pages(minute)
+        happened = self._requested(minute, server, book) if self.config.requests else []
+        watching = self._rules(server, role)
         for rule in watching.values():
             shown = condition(rule, said, metrics)
             alert = book.alerts.get(rule.id)
@@ -149,45 +184,48 @@ class Desk:
         for name in [name for name in book.alerts if name not in watching]:
             gone = replace(book.alerts.pop(name), facts={"reason": "its rule is gone"})
             happened.append(Transition("resolved", minute, gone, "resolved" if gone.told else ""))
-        happened = self._grouped(role, book, happened)
         if book.alerts or book.paged:
+            happened = self._grouped(role, book, happened)
             self.books[server] = book
-        else:
-            self.books.pop(server, None)
-        self._note(server, role)
+            self._note(server, role)
+        elif server in self.books:
+            del self.books[server]
+            self._note(server, role)
         return happened
 
+    def _rules(self, server: str, role: str) -> dict[str, Rule]:
+        found = self._watching.get((server, role))
+        if found is None:
+            found = {rule.id: rule for rule in self.config.rules if rule.concerns(server, role)}
+            self._watching[server, role] = found
+        return found
+
     def _note(self, server: str, role: str) -> None:
-        for name in [key for key in self._active if key[0] == server]:
-            del self._active[name]
-        if server in self.books:
-            for rule, alert in self.books[server].alerts.items():
-                if alert.active:
-                    self._active[server, rule] = incidents.Member.of(alert, role)
+        book = self.books.get(server)
+        active = [incidents.Member.of(alert, role) for alert in book.alerts.values() if alert.active] if book else []
+        if active:
+            self._active[server] = active
+        else:
+            self._active.pop(server, None)
 
     def _keep(self, book: Book, rule: Rule, after: Alert | None, now: Sequence[Transition], minute: int) -> None:
         if after is None:
             book.alerts.pop(rule.id, None)
         else:
             book.alerts[rule.id] = after
-        recent = [m for m in book.paged.get(rule.id, ()) if m > minute - _WEEK_MIN]
         if rule.weekly_budget and any(t.notice == "firing" for t in now):
-            recent.append(minute)
-        if recent:
-            book.paged[rule.id] = recent
-        else:
-            book.paged.pop(rule.id, None)
+            book.paged[rule.id] = [*book.paged.get(rule.id, ()), minute]
 
     def _requested(self, minute: int, server: str, book: Book) -> list[Transition]:
         """Carry out what people asked for of a server's alerts."""
         happened: list[Transition] = []
-        for name, wish in self.config.requests.items():
+        for name, text in self.config.requests.items():
             of, _, rule = name.rpartition("|")
             if of != server or name in self.answered:
                 continue
-            self.answered.append(name)
-            alert = book.alerts.get(rule)
-            if alert is None:
+            self.answered[name] = text
+            alert, wish = book.alerts.get(rule), _wish(text)
+            if alert is None or wish is None:
                 continue
             if wish.get("acknowledged"):
                 after, now = acknowledge(alert, str(wish.get("by", "")), str(wish.get("note", "")), minute)
@@ -221,11 +259,11 @@ class Desk:
 
     def own_members(self) -> list[incidents.Member]:
         """The active alerts of this shard."""
-        return [self._active[key] for key in sorted(self._active)]
+        return [m for server in sorted(self._active) for m in sorted(self._active[server], key=lambda m: m.rule)]
 
     def members(self) -> list[incidents.Member]:
         """The active alerts of this shard, and of the others as last heard."""
-        return [*self.config.elsewhere, *self._active.values()]
+        return [*self.config.elsewhere, *(m for own in self._active.values() for m in own)]
 
     def _grouped(self, role: str, book: Book, happened: list[Transition]) -> list[Transition]:
         """Give new alerts their incident."""
@@ -244,8 +282,8 @@ class Desk:
         """End the alerts of servers that are no longer watched."""
         happened = []
         for server in servers:
-            for key in [key for key in self._active if key[0] == server]:
-                del self._active[key]
+            self._active.pop(server, None)
+            self.answered |= {n: t for n, t in self.config.requests.items() if n.rpartition("|")[0] == server}
             for alert in self.books.pop(server, Book()).alerts.values():
                 gone = replace(alert, facts={"reason": "the server is no longer watched"})
                 happened.append(Transition("resolved", minute, gone, "resolved" if gone.told else ""))

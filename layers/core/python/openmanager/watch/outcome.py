@@ -58,7 +58,7 @@ class Outcome:
             transitions={t.id: recorded(t) for t, _ in self.transitions},
             books=self.desk.changed(),
             forget=sorted(gone),
-            answered=[f"{REQUEST}{name}" for name in self.desk.answered],
+            answered={f"{REQUEST}{name}": text for name, text in self.desk.answered.items()},
         )
         for t, role in told:
             writes.notices |= notify.route(notice(t, self._rules.get(t.alert.rule), role), self._targets)
