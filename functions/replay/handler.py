@@ -32,7 +32,8 @@ def post_replay(_: Caller, body: Body, content_type: ContentType = "") -> dict[s
         raise InvalidInput("server", "is missing")
     now_ms = int(time.time() * 1000)
     begin, end = (None if asked.get(k) is None else str(asked[k]) for k in ("from", "to"))
-    span = charts.span(begin, end, now_ms, 60.0 * replaying.MOST_MIN)
+    # Whole minutes around it, so one fewer than fit.
+    span = charts.span(begin, end, now_ms, 60.0 * (replaying.MOST_MIN - 1))
     return replaying.stored(server, *span, asked.get("rules"), config.read(), now_ms).as_dict()
 
 

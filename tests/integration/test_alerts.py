@@ -100,6 +100,7 @@ def test_what_happened_is_archived_with_times_to_acknowledge_and_to_resolve(targ
     assert [e["what"] for e in reversed(page["events"])] == [
         "pending", "firing", "acknowledged", "recovering", "resolved",
     ]  # fmt: skip
+    assert page["events"][-1]["alert"]["since"] == page["events"][-1]["at"]
     assert page["next"] is None
     (row,) = [r for r in history.statistics(FIRST / 1000, FIRST / 1000 + 7200) if r["rule"] == "cpu"]
     assert (row["fired"], row["told"], row["mtta_s"], row["mttr_s"]) == (1, 1, 300.0, 600.0)

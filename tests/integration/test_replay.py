@@ -44,6 +44,7 @@ def test_a_stored_past_pages_again_as_it_did(ask: Any, monkeypatch: pytest.Monke
     late = whole | {"from": first // 1000 + 32 * 60}
     assert [n["event"] for n in ask(json.dumps(late).encode()).json()["notices"] if n["rule"] == "cpu"] == ["resolved"]
     assert ask(json.dumps(whole | {"server": "none"}).encode()).status == 404
+    assert ask(b'{"server": "none"}').status == 404
 
 
 def test_a_csv_is_replayed_and_a_wrong_one_named(ask: Any) -> None:

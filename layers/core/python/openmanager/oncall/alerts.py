@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from openmanager.alerts.rules import OURSELVES
@@ -53,7 +53,7 @@ def incident(identity: str) -> dict[str, Any]:
         raise NotFound(f"incident {identity!r} is not known")
     last = {event["alert"]["server"] + event["alert"]["rule"]: _shown(event["alert"], None) for event in events}
     members = list((last | {a["server"] + a["rule"]: a for a in now}).values())
-    return _incident(members) | {"open": bool(now), "events": events}
+    return _incident(members) | {"open": bool(now), "events": _events(events)}
 
 
 def acknowledge(server: str, rule: str, by: str, note: str) -> dict[str, Any]:
@@ -77,7 +77,11 @@ def history(start_s: float, stop_s: float, server: str | None, rule: str | None,
             raise InvalidInput("cursor", "is none of ours") from None
     found = alerts.read(start_s, stop_s, server, rule, PAGE, before)
     following = f"{found[-1]['at']}~{found[-1]['id']}" if len(found) == PAGE else None
-    return {"events": found, "next": following}
+    return {"events": _events(found), "next": following}
+
+
+def _events(found: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    return [{**event, "alert": _shown(event["alert"], None)} for event in found]
 
 
 def _requests() -> dict[str, Mapping[str, Any]]:
