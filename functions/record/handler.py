@@ -21,13 +21,13 @@ app = create_app("record")
 def get_record(_: Caller, from_: From = None, to: To = None, server: str | None = None) -> dict[str, Any]:
     """Hits, misses and false alarms of warnings with their lead, scores of probabilities and of forecasts.
 
-    Of the fleet or of one server; the newest episodes and incidents stand at the end. Only what is settled counts: a
-    warning once its horizon has passed, a probability after 35 minutes.
+    Of the fleet or of one server, with the 500 newest episodes and incidents, newest first. Only what is settled
+    counts: a warning once its horizon has passed, an incident once it is over, a probability after 35 minutes.
     """
     start, stop = charts.span(from_, to, int(time.time() * 1000), _USUAL_S)
     episodes, incidents = ledger.episodes(start, stop, server), ledger.incidents(start, stop, server)
     whole = record(episodes, incidents, ledger.sums(start, stop, server))
-    recent = {"episodes": episodes[:-_SHOWN:-1], "incident_list": incidents[:-_SHOWN:-1]}
+    recent = {"episodes": episodes[-_SHOWN:][::-1], "incident_list": incidents[-_SHOWN:][::-1]}
     return {"from": start, "to": stop, "server": server, **whole, **recent}
 
 

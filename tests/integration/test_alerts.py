@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from openmanager import archive
-from openmanager.alerts.rules import OURSELVES
+from openmanager.alerts.rules import DEFAULTS, OURSELVES
 from openmanager.notify import read_notice
 from openmanager.notify.message import compose
 from openmanager.oncall import alerts
@@ -182,6 +182,15 @@ def test_what_redis_loses_of_the_settings_is_published_again(stores_env: dict[st
     empty_redis.command("DEL", "om:config")
     archive.run(int(time.time() * 1000))
     assert next(r for r in json.loads(config.read()["rules"]) if r["id"] == "cpu")["warning"] == 70
+
+
+def test_other_default_rules_of_a_new_release_reach_the_rounds(
+    stores_env: dict[str, str], empty_redis: Upstash
+) -> None:
+    config.publish(dict.fromkeys(("rules", "silences", "maintenance"), "[]") | {"dependencies": "{}"})
+    empty_redis.command("SET", "om:targets", "[]")
+    archive.run(3_600_000 * (int(time.time()) // 3600))
+    assert {r["id"] for r in json.loads(config.read()["rules"])} == {rule.id for rule in DEFAULTS}
 
 
 def test_predictions_that_are_worse_than_no_model_are_an_alert_of_our_own(target: None, empty_redis: Upstash) -> None:

@@ -5,9 +5,10 @@ import time
 from contextlib import suppress
 from typing import Any
 
+import psycopg
 import pytest
 from openmanager.archive import ledger, move
-from openmanager.stores import config, hot
+from openmanager.stores import alerts, config, hot
 from openmanager.stores import ledger as stored
 from openmanager.stores.history import History
 
@@ -69,6 +70,59 @@ def test_a_predictive_rule_that_is_wrong_most_of_the_time_is_muted_and_says_why(
     assert muted == {"failure": "0 of its last 11 warnings came true"} or muted == {
         "failure": "0 of its last 12 warnings came true"
     }
+
+
+def test_the_demo_fleet_has_no_say_in_what_is_muted(stores_env: dict[str, str], empty_redis: Upstash) -> None:
+    said = [verdict(FIRST + i, p=0.9 if i % 60 == 0 else 0.05) for i in range(720)]
+    ledger.settle([("demo-web-01", minute, body) for _, minute, body in said])
+    ledger.mute(NOW * 60_000)
+    assert config.read() == {"muted": "{}", "quality": "{}"}
+
+
+def test_a_verdict_or_a_track_of_another_release_keeps_no_other_from_being_settled(
+    stores_env: dict[str, str], empty_tables: str
+) -> None:
+    old = ("old-01", FIRST * 60, {"server": "old-01", "minute": FIRST * 60, "status": "healthy"})
+    ledger.settle([old, verdict(FIRST), verdict(FIRST + 1)])
+    with psycopg.connect(empty_tables) as connection:
+        connection.execute("UPDATE ledger_tracks SET body = '{\"gauge\": 1}'")
+    ledger.settle([verdict(FIRST + i, "offline" if 10 <= i < 20 else "healthy") for i in range(2, 40)])
+    assert [i["began"] for i in stored.incidents(0, NOW * 60)] == [(FIRST + 10) * 60]
+
+
+def test_the_incident_of_a_server_that_never_comes_back_is_recorded_once_it_is_forgotten(
+    stores_env: dict[str, str], empty_tables: str
+) -> None:
+    ledger.settle([verdict(FIRST + i, "offline" if i >= 30 else "healthy") for i in range(60)])
+    ledger.end_gone((FIRST + 60) * 60_000)
+    assert stored.incidents(0, NOW * 60) == []
+    for _ in range(2):
+        ledger.end_gone(NOW * 60_000)
+        (incident,) = stored.incidents(0, NOW * 60)
+        assert (incident["began"], incident["ended"]) == ((FIRST + 30) * 60, (FIRST + 60) * 60)
+    with psycopg.connect(empty_tables) as connection:
+        assert connection.execute("SELECT * FROM ledger_tracks").fetchall() == []
+
+
+def test_what_is_past_its_time_is_let_go(stores_env: dict[str, str], empty_redis: Upstash) -> None:
+    said = [verdict(FIRST + i, "offline" if 100 <= i < 110 else "healthy", 0.9 if i < 20 else 0.1) for i in range(200)]
+    ledger.settle(said)
+    alert = {"server": "web-01", "rule": "cpu", "since": FIRST, "incident": ""}
+    alerts.store([{"id": "1", "at": FIRST * 60, "what": "firing", "notice": "", "alert": alert}])
+    span = (FIRST * 60.0 - 86_400, NOW * 60.0)
+
+    def kept() -> list[int]:
+        rows = (
+            *(read(*span) for read in (stored.episodes, stored.incidents, stored.sums)),
+            alerts.read(*span, None, None, 9, None),
+        )
+        return [len(found) for found in rows]
+
+    hour_ms = NOW * 60_000 // 3_600_000 * 3_600_000
+    move.run(hour_ms)
+    assert kept() == [1, 1, 1, 1]
+    move.run(hour_ms + 420 * 86_400_000)
+    assert kept() == [0, 0, 0, 0]
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])

@@ -36,9 +36,11 @@ _CLOSED_AFTER_MS = 3 * SEGMENT_MS
 _MARGIN_MS = LOOKBACK_MS + SEGMENT_MS
 # What no round has judged within a day never will be.
 _UNJUDGED_MS = 24 * 3600 * 1000
-# Once an hour, of runs every five minutes, settings are compared, outcomes of notices moved, and the ledger is asked
-# which rules earn their keep.
+# Once an hour, of runs every five minutes, settings are published anew, outcomes of notices moved, the ledger is asked
+# which rules earn their keep, and what is past its time is let go.
 _HOUR_MS, _SCHEDULE_MS = 3_600_000, 300_000
+# What happened to alerts and came of predictions is kept as long as the hours that it happened in.
+_KEPT = partitions.ROLLUPS["1h"]
 
 
 @dataclass(slots=True)
@@ -78,13 +80,21 @@ def run(now_ms: int, out_of_time: Callable[[], bool] = lambda: False) -> Report:
         if seen:
             history.connect().store_servers(seen)
     if hourly:
+        ledger.end_gone(now_ms)
         ledger.mute(now_ms)
+        _let_go(_KEPT.kept_from_ms(now_ms) / 1000)
     if not report.carried_over:
         report.days, report.carried_over = close_due(now_ms, out_of_time)
     # What has not been rolled up yet stays:
     if not report.carried_over:
         report.partitions_dropped = partitions.drop_expired(now_ms)
     return report
+
+
+def _let_go(before_s: float) -> None:
+    alerts.delete_before(before_s)
+    ledger.delete_before(before_s)
+    oncall.forget_silences(before_s)
 
 
 def _move_segments(

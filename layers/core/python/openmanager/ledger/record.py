@@ -7,14 +7,13 @@ from statistics import median
 from typing import Any
 
 from openmanager.ledger.scores import Cells, Errors, summary
-from openmanager.ledger.track import HORIZON_MIN
+from openmanager.ledger.track import FAILURE, HORIZON_MIN
 
 # A predictive rule that came true less often than this, of at least so many settled warnings, pages nobody.
 LEAST_PRECISION = 0.3
 FEWEST_SETTLED = 10
 # So many settled probabilities, or forecast steps, before quality is spoken of.
 _FEWEST_SCORED = 1_000
-_FAILURE = "failure"
 
 
 def record(
@@ -40,7 +39,7 @@ def record(
         "forecasts": by_metric,
         "weeks": _weeks(episodes, incidents, sums),
         "quality": {
-            _FAILURE: probabilities["skill"] if probabilities and probabilities["count"] >= _FEWEST_SCORED else None,
+            FAILURE: probabilities["skill"] if probabilities and probabilities["count"] >= _FEWEST_SCORED else None,
             **{
                 f"forecast {metric}": None if f["steps"] < _FEWEST_SCORED or f["skill"] is None else f["skill"]
                 for metric, f in by_metric.items()
@@ -62,7 +61,7 @@ def _pooled(sums: Iterable[tuple[date, str, Mapping[str, Any]]]) -> tuple[Cells,
     cells = Cells()
     forecasts: dict[str, dict[str, Errors]] = defaultdict(lambda: defaultdict(Errors))
     for _, what, body in sums:
-        if what == _FAILURE:
+        if what == FAILURE:
             cells.merge(Cells(**body))
         else:
             metric, _, method = what.partition("|")

@@ -15,17 +15,19 @@ known whether an incident was on or began within their horizon.
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, date, datetime
 from typing import Any
 
 from openmanager.ledger.scores import Cells, Errors
 
+FAILURE = "failure"
 CRITICAL_MIN = 5
 GAP_MIN = 15
 # How far ahead each model's warnings claim to see.
 HORIZON_MIN = {"anomaly": 30, "failure": 30, "exhaustion": 24 * 60}
 # From which probability on the failure model warns.
 WARNS_AT = 0.5
-PROBABILITY_MIN = HORIZON_MIN["failure"]
+PROBABILITY_MIN = HORIZON_MIN[FAILURE]
 _NOTHING = (0, 0)
 
 Said = Mapping[str, Any]
@@ -62,6 +64,14 @@ class Settled:
     incidents: list[Incident] = field(default_factory=list)
     cells: dict[int, Cells] = field(default_factory=dict)
     forecasts: dict[tuple[int, str, str], Errors] = field(default_factory=dict)
+
+    def sums(self) -> dict[tuple[date, str], dict[str, Any]]:
+        """(week, what) -> sums as JSON values; `what` is "failure", or metric and method of a forecast."""
+        cells = {(_date(week), FAILURE): found.as_dict() for week, found in self.cells.items()}
+        return cells | {
+            (_date(week), f"{metric}|{method}"): found.as_dict()
+            for (week, metric, method), found in self.forecasts.items()
+        }
 
 
 @dataclass(slots=True)
@@ -110,6 +120,13 @@ class Track:
             self.ahead.append((minute, said["failure"]["probability"]))
         self._probabilities(minute, settled)
         self._forecasts(said, minute, settled)
+
+    def end(self, settled: Settled) -> None:
+        """End the incident that is on: the server is no longer watched, and nothing more will be heard of it."""
+        began, last = self.incident
+        if began:
+            settled.incidents.append(Incident(began, last + 1, self.kind, self.announced))
+            self.incident = _NOTHING
 
     def _incident(self, status: str, minute: int, settled: Settled) -> None:
         began, _ = self.incident
@@ -194,6 +211,10 @@ def _warns(model: str, said: Said) -> bool:
         found["outcome"] == "crosses" and found["skilled"] and found["earliest_s"] <= 60 * HORIZON_MIN["exhaustion"]
         for found in said["exhaustion"].values()
     )
+
+
+def _date(minute: int) -> date:
+    return datetime.fromtimestamp(minute * 60, UTC).date()
 
 
 def _week(minute: int) -> int:

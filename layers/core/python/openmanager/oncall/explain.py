@@ -24,7 +24,7 @@ def explain(server: str) -> dict[str, Any]:
 
     `contributions` the metrics that make its minute unusual, with their values; `nearest` the most similar anomalous
     minute of its own past by the autoencoder's code, and whether an incident followed; `depends_on` and `affects` the
-    servers of roles that it needs and that need it, with their status; `alerts` what is open for it.
+    servers of roles that it needs and that need it, with their status.
     """
     fleet = {s: v for shard in range(settings().shards) for s, v in hot.read_latest(shard).items()}
     found = fleet.get(server)
@@ -62,7 +62,12 @@ def _nearest(server: str, minute: int, anomaly: Mapping[str, Any] | None) -> dic
     code = anomaly and anomaly.get("code")
     if not anomaly or not code:
         return None
-    past = [a for a in verdicts.anomalous(server, minute - _PAST_S, minute - _SAME_S, _MOST) if a.get("code")]
+    # Another release's network may have had a code of another length.
+    past = [
+        a
+        for a in verdicts.anomalous(server, minute - _PAST_S, minute - _SAME_S, _MOST)
+        if len(a.get("code", ())) == len(code)
+    ]
     nearest = min(past, key=lambda a: _distance(code, a["code"]), default=None)
     if nearest is None:
         return None

@@ -11,7 +11,6 @@ from openmanager.errors import InvalidInput, NotFound
 from openmanager.stores import config, documents
 
 _GRAPH = "graph"
-_KEYS = ("rules", "silences", "maintenance", "dependencies")
 
 
 def effective_rules(changes: documents.Documents) -> list[rules.Rule]:
@@ -106,9 +105,16 @@ def put_dependencies(item: Any, by: str) -> dict[str, list[str]]:
 
 
 def republish() -> None:
-    """Publish everything again if Redis lost it. Raises StoreUnavailable."""
-    if any(key not in config.read() for key in _KEYS):
-        documents.publish(_publish)
+    """Publish everything again: Redis may have lost it, a silence ended, a release brought other default rules.
+
+    Raises StoreUnavailable.
+    """
+    documents.publish(_publish)
+
+
+def forget_silences(before_s: float) -> None:
+    """Let go of silences that ended before an instant. Raises StoreUnavailable."""
+    documents.delete_ended("silence", before_s)
 
 
 def _few(after: documents.Documents) -> None:

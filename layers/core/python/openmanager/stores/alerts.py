@@ -57,6 +57,11 @@ def read(
     ]
 
 
+def delete_before(at_s: float) -> None:
+    """Let go of old history."""
+    connect().run(lambda c: c.execute("DELETE FROM alert_transitions WHERE at < %s", (instant(at_s),)))
+
+
 def of_incident(incident: str) -> list[dict[str, Any]]:
     """All transitions of an incident's alerts, oldest first."""
     rows = connect().run(

@@ -62,6 +62,13 @@ def publish(publish: Callable[[Callable[[str], Documents]], None]) -> None:
     connect().run(work)
 
 
+def delete_ended(kind: str, before_s: float) -> None:
+    """Let go of documents of a kind whose `end` (s) lies before an instant. Raises StoreUnavailable."""
+    connect().run(
+        lambda c: c.execute("DELETE FROM documents WHERE kind = %s AND (body->>'end')::float8 < %s", (kind, before_s))
+    )
+
+
 def _read(c: psycopg.Connection, kind: str) -> Documents:
     rows = c.execute("SELECT id, body FROM documents WHERE kind = %s ORDER BY id", (kind,)).fetchall()
     return {identity: dict(body) for identity, body in rows}

@@ -100,42 +100,71 @@ def _write(cursor: psycopg.Cursor[Any], rows: Sequence[Row], add: Callable[[str,
     )
 
 
-def episodes(start_s: float, stop_s: float, server: str | None = None) -> list[dict[str, Any]]:
+def silent_since(minute: int) -> list[str]:
+    """The servers whose last verdict is from before a minute (since 1970)."""
+    rows = connect().run(
+        lambda c: c.execute(
+            "SELECT server FROM ledger_tracks WHERE (body->>'minute')::bigint < %s", (minute,)
+        ).fetchall()
+    )
+    return [server for (server,) in rows]
+
+
+def forget_ended() -> None:
+    """Let go of servers that were left with an empty track."""
+    connect().run(lambda c: c.execute("DELETE FROM ledger_tracks WHERE body = '{}'"))
+
+
+def delete_before(at_s: float) -> None:
+    """Let go of old episodes, incidents and sums."""
+
+    def work(c: psycopg.Connection) -> None:
+        with c.transaction():
+            c.execute("DELETE FROM ledger_episodes WHERE began < %s", (instant(at_s),))
+            c.execute("DELETE FROM ledger_incidents WHERE began < %s", (instant(at_s),))
+            c.execute("DELETE FROM ledger_sums WHERE week < %s::date - 7", (instant(at_s).date(),))
+
+    connect().run(work)
+
+
+# Of whom: one server or all, and of these all but those whose name begins with something ('' leaves nobody out).
+_WHOSE = " AND (%s::text IS NULL OR server = %s) AND (%s = '' OR NOT starts_with(server, %s))"
+
+
+def episodes(start_s: float, stop_s: float, server: str | None = None, without: str = "") -> list[dict[str, Any]]:
     """Settled warning episodes that began in [start, stop), oldest first; times in s."""
     rows = connect().run(
         lambda c: c.execute(
             "SELECT server, model, extract(epoch FROM began)::float8, extract(epoch FROM ended)::float8,"
-            " outcome, lead_s FROM ledger_episodes"
-            " WHERE began >= %s AND began < %s AND (%s::text IS NULL OR server = %s)"
+            f" outcome, lead_s FROM ledger_episodes WHERE began >= %s AND began < %s{_WHOSE}"
             " ORDER BY began, server, model",
-            (instant(start_s), instant(stop_s), server, server),
+            (instant(start_s), instant(stop_s), server, server, without, without),
         ).fetchall()
     )
     names = ("server", "model", "began", "ended", "outcome", "lead_s")
     return [dict(zip(names, row, strict=True)) for row in rows]
 
 
-def incidents(start_s: float, stop_s: float, server: str | None = None) -> list[dict[str, Any]]:
+def incidents(start_s: float, stop_s: float, server: str | None = None, without: str = "") -> list[dict[str, Any]]:
     """Incidents that began in [start, stop), oldest first; `announced` is by model, minutes ahead."""
     rows = connect().run(
         lambda c: c.execute(
             "SELECT server, extract(epoch FROM began)::float8, extract(epoch FROM ended)::float8, kind, announced"
-            " FROM ledger_incidents WHERE began >= %s AND began < %s AND (%s::text IS NULL OR server = %s)"
-            " ORDER BY began, server",
-            (instant(start_s), instant(stop_s), server, server),
+            f" FROM ledger_incidents WHERE began >= %s AND began < %s{_WHOSE} ORDER BY began, server",
+            (instant(start_s), instant(stop_s), server, server, without, without),
         ).fetchall()
     )
     names = ("server", "began", "ended", "kind", "announced")
     return [dict(zip(names, row, strict=True)) for row in rows]
 
 
-def sums(start_s: float, stop_s: float, server: str | None = None) -> list[tuple[date, str, Sums]]:
+def sums(start_s: float, stop_s: float, server: str | None = None, without: str = "") -> list[tuple[date, str, Sums]]:
     """(week, what, sums) of the weeks that touch [start, stop), a row a server."""
     return connect().run(
         lambda c: c.execute(
             "SELECT week, what, body FROM ledger_sums WHERE week > %s::date - 7 AND week <= %s::date"
-            " AND (%s::text IS NULL OR server = %s) ORDER BY week, what, server",
-            (instant(start_s).date(), instant(stop_s).date(), server, server),
+            f"{_WHOSE} ORDER BY week, what, server",
+            (instant(start_s).date(), instant(stop_s).date(), server, server, without, without),
         ).fetchall()
     )
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
 from typing import Any
 
 import numpy as np
@@ -76,14 +75,7 @@ class Replayed:
             for s, settled in self.settled.items()
             for i in settled.incidents
         ]
-        sums = [
-            (_week(week), what, body)
-            for settled in self.settled.values()
-            for week, what, body in [
-                *((w, "failure", c.as_dict()) for w, c in settled.cells.items()),
-                *((w, f"{metric}|{method}", e.as_dict()) for (w, metric, method), e in settled.forecasts.items()),
-            ]
-        ]
+        sums = [(*place, body) for settled in self.settled.values() for place, body in settled.sums().items()]
         return record(episodes, found, sums)
 
 
@@ -160,7 +152,3 @@ def _take(
 def _told(minute: int, event: str, alert: Mapping[str, Any], predictive: bool) -> dict[str, Any]:
     kept = ("server", "rule", "severity", "value", "limit", "incident", "facts")
     return {"at": minute * 60, "event": event, "predictive": predictive} | {name: alert[name] for name in kept}
-
-
-def _week(minute: int) -> date:
-    return datetime.fromtimestamp(minute * 60, UTC).date()
