@@ -14,7 +14,7 @@ from openmanager.oncall import alerts
 from openmanager.oncall import settings as desk
 from openmanager.settings import settings
 from openmanager.stores import alerts as history
-from openmanager.stores import config, hot
+from openmanager.stores import blocks, config, hot
 from openmanager.stores.redis import Redis, connect
 from openmanager.stores.segments import store_pushes
 from openmanager.telemetry.samples import MINUTE_MS, Push, Samples
@@ -276,3 +276,26 @@ def test_a_round_that_dies_at_any_store_call_tells_everything_once(
     what = [json.loads(t) for t in hot.read_transitions(0).values()]
     cpu = sorted((t["at"], t["what"]) for t in what if t["alert"]["rule"] == "cpu")
     assert [w for _, w in cpu] == ["pending", "firing", "recovering", "resolved"]
+
+
+def test_an_explanation_is_made_of_stored_facts(api: Any, target: None, empty_redis: Upstash) -> None:
+    play({"web-01": ("web", CALM[:4]), "api-01": ("api", CALM[:4])})
+    minute = (FIRST // MINUTE_MS + 3) * 60
+    latest = json.loads(empty_redis.command("HGET", "om:0:latest", "web-01|verdict"))
+    assert latest["minute"] == minute
+    odd = {"score": 2.0, "threshold": 1.0, "p_value": 0.01, "anomalous": True, "contributions": {"load_1m": 0.7}}
+    said = latest | {"anomaly": odd | {"code": [0.0, 1.0]}}
+    empty_redis.command("HSET", "om:0:latest", "web-01|verdict", json.dumps(said))
+    # The last is of a network with a code of another length.
+    for hours, code in ((3, [0.0, 4.0]), (4, [0.0, 2.0]), (5, [0.0, 1.0, 0.0])):
+        before = minute - 3600 * hours
+        past = latest | {"minute": before, "anomaly": odd | {"code": code}}
+        blocks.store_predictions([("web-01", before, past)])
+    found = api(incidents_door, "GET", "/api/servers/web-01/explanation").json()
+    assert (found["nearest"]["minute"], found["nearest"]["distance"]) == (minute - 4 * 3600, 1.0)
+    assert found["contributions"] == [
+        {"metric": "load_1m", "share": 0.7, "value": 0.2, "unit": found["contributions"][0]["unit"]}
+    ]
+    assert [d["server"] for d in found["depends_on"]] == ["api-01"]
+    assert found["affects"] == []
+    assert api(incidents_door, "GET", "/api/servers/none/explanation").status == 404

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from openmanager.errors import DamagedFrame
 from openmanager.stores import hot
@@ -102,7 +103,7 @@ def run_shard(shard: int, newest: int, report: Report, out_of_time: Callable[[],
         desk = Desk(read_config(before.config, shard), before.books)
         outcome = Outcome(desk, targets(before.targets))
         grids = coarse.Grids(before.coarse if coarse.closes(newest) else None, lambda: hot.read_coarse(shard))
-        _judge_all(shard, before.number, servers, states, pending, newest, report, marks, outcome, grids, out_of_time)
+        _Round(shard, before.number, newest, servers, states, pending, outcome, grids, marks, report).run(out_of_time)
 
 
 def _begin_again(states: States, newest: int) -> None:
@@ -167,85 +168,81 @@ def _first_minute(samples: Samples, newest: int) -> int:
     return int(minutes[0]) if len(minutes) else newest + 1
 
 
-def _judge_all(
-    shard: int,
-    number: int,
-    servers: list[str],
-    states: States,
-    pending: list[Waiting],
-    newest: int,
-    report: Report,
-    marks: _Marks,
-    outcome: Outcome,
-    grids: coarse.Grids,
-    out_of_time: Callable[[], bool],
-) -> None:
-    """Minute by minute over all servers that wait for it, writing whenever enough has gathered."""
-    firsts = np.array([p.first for p in pending])
-    for minute in range(int(firsts.min()), newest + 1):
-        active = np.flatnonzero(firsts <= minute)
-        at = [minute - pending[i].first for i in active]
-        rows = np.array([pending[i].rows[j] for i, j in zip(active, at, strict=True)])
-        x = np.stack([pending[i].table[j] for i, j in zip(active, at, strict=True)])
-        newest_ms = np.array([pending[i].newest_ms[j] for i, j in zip(active, at, strict=True)])
-        names = [servers[i] for i in active]
-        some = states[active]
-        said = judge_apart(names, some, minute, x, rows, newest_ms, report.poison)
+@dataclass(slots=True)
+class _Round:
+    """A shard's servers with their records and what waits for each, and what has come of judging them so far.
+
+    `number` is how many rounds of the shard committed before; `newest` the last minute to be judged.
+    """
+
+    shard: int
+    number: int
+    newest: int
+    servers: list[str]
+    states: States
+    pending: list[Waiting]
+    outcome: Outcome
+    grids: coarse.Grids
+    marks: _Marks
+    report: Report
+
+    def run(self, out_of_time: Callable[[], bool]) -> None:
+        """Minute by minute over all servers that wait for it, writing whenever enough has gathered."""
+        firsts = np.array([p.first for p in self.pending])
+        for minute in range(int(firsts.min()), self.newest + 1):
+            self._judge(minute, np.flatnonzero(firsts <= minute))
+            done = minute == self.newest or out_of_time()
+            if (done or len(self.outcome.verdicts) >= _COMMIT_EVERY) and not self._commit(minute):
+                self.report.overtaken.append(self.shard)
+                return
+            if done:
+                if minute < self.newest:
+                    self.report.carried_over.append(self.shard)
+                    self.report.behind[self.shard] = (minute + 1) * 60
+                return
+
+    def _judge(self, minute: int, active: NDArray[np.int64]) -> None:
+        """One minute of the servers with these places."""
+        waiting = [(self.pending[i], minute - self.pending[i].first) for i in active]
+        x = np.stack([w.table[j] for w, j in waiting])
+        rows = np.array([w.rows[j] for w, j in waiting])
+        newest_ms = np.array([w.newest_ms[j] for w, j in waiting])
+        names = [self.servers[i] for i in active]
+        some = self.states[active]
+        said = judge_apart(names, some, minute, x, rows, newest_ms, self.report.poison)
         for verdict in said:
             if "record" in verdict.missing:
-                marks.asked.add(verdict.server)
-                marks.rebuilding.add(verdict.server)
-            marks.put(verdict)
+                self.marks.asked.add(verdict.server)
+                self.marks.rebuilding.add(verdict.server)
+            self.marks.put(verdict)
         if coarse.closes(minute):
-            grids.learn(names, some, minute)
-        for i, k in enumerate(active):
-            if role := pending[k].attributes.get("role"):
+            self.grids.learn(names, some, minute)
+        for i, (w, _) in enumerate(waiting):
+            if role := w.attributes.get("role"):
                 some["role"][i] = role.encode()[:48]
-        states[active] = some
-        report.judged = minute * 60
+        self.states[active] = some
+        self.report.judged = minute * 60
         latest = {
-            v.server: {
-                "id": v.server,
-                "attributes": dict(pending[i].attributes),
-                "seen": int(states["seen_ms"][i]) / 1000,
-                "metrics": values(row),
-            }
-            for i, v, row, count in zip(active, said, x, rows, strict=True)
+            name: {"id": name, "attributes": dict(w.attributes), "seen": int(seen) / 1000, "metrics": values(row)}
+            for name, (w, _), seen, row, count in zip(names, waiting, some["seen_ms"], x, rows, strict=True)
             if count
         }
-        outcome.minute(minute, said, latest, [role.decode(errors="ignore") for role in some["role"].tolist()])
-        done = minute == newest or out_of_time()
-        if done or len(outcome.verdicts) >= _COMMIT_EVERY:
-            count = len(outcome.verdicts)
-            if not _commit(shard, number, servers, states, outcome, grids, minute == newest, marks):
-                report.overtaken.append(shard)
-                return
-            report.verdicts += count
-            number += 1
-        if done:
-            if minute < newest:
-                report.carried_over.append(shard)
-                report.behind[shard] = (minute + 1) * 60
-            return
+        self.outcome.minute(minute, said, latest, [role.decode(errors="ignore") for role in some["role"].tolist()])
 
-
-def _commit(
-    shard: int,
-    number: int,
-    servers: list[str],
-    states: States,
-    outcome: Outcome,
-    grids: coarse.Grids,
-    newest: bool,
-    marks: _Marks,
-) -> bool:
-    """Write what was judged."""
-    judged = [i for i, state in enumerate(states) if state["judged"]]
-    gone = {servers[i] for i in judged if states["judged"][i] - states["seen_ms"][i] // MINUTE_MS > FORGET_MIN}
-    kept = [i for i in judged if servers[i] not in gone]
-    writes = outcome.writes(shard, gone, newest)
-    writes.states = dict(zip([servers[i] for i in kept], pack(states[kept]), strict=True))
-    writes.states |= {f"{server}{PAST}": "" for server in marks.asked - gone}
-    writes.coarse = grids.changed()
-    writes.drop = [f"{server}{PAST}" for server in sorted(marks.adopted)]
-    return hot.commit_round(shard, number, writes)
+    def _commit(self, minute: int) -> bool:
+        """Write what was judged up to a minute; False if another round of the shard was faster."""
+        count = len(self.outcome.verdicts)
+        judged = [i for i, state in enumerate(self.states) if state["judged"]]
+        silent_min = self.states["judged"] - self.states["seen_ms"] // MINUTE_MS
+        gone = {self.servers[i] for i in judged if silent_min[i] > FORGET_MIN}
+        kept = [i for i in judged if self.servers[i] not in gone]
+        writes = self.outcome.writes(self.shard, gone, minute == self.newest)
+        writes.states = dict(zip([self.servers[i] for i in kept], pack(self.states[kept]), strict=True))
+        writes.states |= {f"{server}{PAST}": "" for server in self.marks.asked - gone}
+        writes.coarse = self.grids.changed()
+        writes.drop = [f"{server}{PAST}" for server in sorted(self.marks.adopted)]
+        if not hot.commit_round(self.shard, self.number, writes):
+            return False
+        self.report.verdicts += count
+        self.number += 1
+        return True
