@@ -72,6 +72,7 @@ NEEDS = {
         "aws_lambda_powertools",
         "openmanager.inference.runtime",
     },
+    "audit": {"fastapi", "mangum", "numpy", "httpx", "psycopg"},
     "alerts": {"fastapi", "mangum", "numpy", "httpx", "psycopg"},
     "incidents": {"fastapi", "mangum", "numpy", "httpx", "psycopg"},
     "record": {"fastapi", "mangum", "numpy", "httpx", "psycopg"},
@@ -127,8 +128,8 @@ FLOORS = [
     {"watch", "cli", "demo"},
     {"fleet", "charts", "archive", "intake", "web", "notify", "evaluation", "oncall"},
     {"sources", "inference", "stores", "alerts", "ledger"},
-    {"telemetry"},
-    {"catalog", "suppliers", "settings", "errors", "logs", "measures"},
+    {"telemetry", "audit"},
+    {"catalog", "suppliers", "settings", "errors", "logs", "measures", "acting"},
 ]
 # Neighbours on one floor that may know each other, and in which direction.
 SIDEWAYS = {

@@ -11,7 +11,7 @@ from openmanager.notify.history import published_text
 from openmanager.notify.notice import Notice
 from openmanager.notify.send import send
 from openmanager.notify.targets import MAX_TARGETS, Target, keep_secrets, masked, read_target
-from openmanager.stores import notifications, outbox
+from openmanager.stores import audit, notifications, outbox
 
 _ADDRESSES = ("url", "server")
 Body = dict[str, Any]
@@ -45,13 +45,13 @@ def put_target(identity: str, item: Any) -> Body:
         made[:] = [found]
         return found.as_dict()
 
-    notifications.change_target(identity, change, _publish)
+    notifications.change_target(identity, change, _shown, _publish)
     return masked(made[0])
 
 
 def delete_target(identity: str) -> None:
     """Forget a target. Raises NotFound."""
-    if notifications.change_target(identity, lambda _: None, _publish) is None:
+    if notifications.change_target(identity, lambda _: None, _shown, _publish) is None:
         raise NotFound(f"no target {identity!r}")
 
 
@@ -61,6 +61,7 @@ def try_target(identity: str, now_s: float) -> Body:
     name = f"test|{identity}|{secrets.token_hex(8)}"
     notice = Notice(name, "test", "", "test", "info", now_s, now_s, "Test")
     outcome = send(notice, known, f"{name}|{identity}", now_s)
+    audit.record("target.test", identity)
     return {"delivered": outcome.kind == "delivered", "status": outcome.status, "detail": outcome.detail}
 
 
@@ -80,6 +81,7 @@ def retry(key: str) -> Body:
     fresh = again(read_entry(key, text))
     if not outbox.put_back(key, text, fresh, parked=still is None):
         raise NotFound(f"entry {key!r} has just been settled")
+    audit.record("outbox.retry", key)
     return shown(read_entry(key, fresh))
 
 
@@ -88,6 +90,10 @@ def _known(identity: str) -> Target:
     if body is None:
         raise NotFound(f"no target {identity!r}")
     return read_target(body)
+
+
+def _shown(body: Body) -> Body:
+    return masked(read_target(body))
 
 
 def _publish(bodies: Sequence[Body]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from openmanager.alerts.rules import OURSELVES
 from openmanager.errors import InvalidInput, NotFound
 from openmanager.settings import settings
-from openmanager.stores import alerts, config, hot
+from openmanager.stores import alerts, audit, config, hot
 from openmanager.stores.segments import shard_of
 
 PAGE = 200
@@ -104,6 +104,7 @@ def _ask(server: str, rule: str, wish: dict[str, Any]) -> dict[str, Any]:
     if found is None or not found["fired"]:
         raise NotFound(f"no alert of rule {rule!r} is open for server {server!r}")
     config.ask(server, rule, json.dumps(wish))
+    audit.record("alert.acknowledge" if wish["acknowledged"] else "alert.unacknowledge", f"{server}|{rule}", None, wish)
     return _shown(found, wish)
 
 

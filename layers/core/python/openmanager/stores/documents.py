@@ -6,6 +6,7 @@ from typing import Any
 import psycopg
 from psycopg.types.json import Jsonb
 
+from openmanager.stores import audit
 from openmanager.stores.history import connect
 
 # Whoever changes or publishes documents takes turns, so that what is published last is what was stored last.
@@ -26,9 +27,10 @@ def change(
     check: Callable[[Documents], None],
     publish: Callable[[Callable[[str], Documents]], None],
 ) -> dict[str, Any] | None:
-    """Replace a document (None deletes it) and publish, both or neither; returns what it was before.
+    """Replace a document (None deletes it), record it in the audit log and publish, all or nothing.
 
-    `check` sees the kind as it will be and may raise; `publish` gets a function that reads any kind as it will be.
+    Returns what it was before. `check` sees the kind as it will be and may raise; `publish` gets a function that reads
+    any kind as it will be.
     """
 
     def work(c: psycopg.Connection) -> dict[str, Any] | None:
@@ -45,6 +47,8 @@ def change(
                     (kind, identity, Jsonb(body), by),
                 )
             check(_read(c, kind))
+            if not (before is None and body is None):
+                audit.append(c, f"{kind}.{'delete' if body is None else 'put'}", identity, before, body)
             publish(lambda other: _read(c, other))
             return before
 

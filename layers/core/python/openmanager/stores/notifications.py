@@ -8,6 +8,7 @@ from typing import Any
 import psycopg
 from psycopg.types.json import Jsonb
 
+from openmanager.stores import audit
 from openmanager.stores.history import connect, instant
 
 # Whoever changes or publishes targets takes turns, so that what is published last is what was stored last.
@@ -29,11 +30,15 @@ def read_target(identity: str) -> Body | None:
 
 
 def change_target(
-    identity: str, change: Callable[[Body | None], Body | None], publish: Callable[[Sequence[Body]], None]
+    identity: str,
+    change: Callable[[Body | None], Body | None],
+    masked: Callable[[Body], Body],
+    publish: Callable[[Sequence[Body]], None],
 ) -> Body | None:
     """Replace a target by what `change` makes of it (None deletes it) and publish all, both or neither.
 
-    Returns what it was before. What `change` and `publish` raise leaves everything as it was.
+    Returns what it was before. What `change` and `publish` raise leaves everything as it was. The audit log gets the
+    digests of the bodies as `masked` shows them.
     """
 
     def work(c: psycopg.Connection) -> Body | None:
@@ -50,6 +55,9 @@ def change_target(
                     " ON CONFLICT (id) DO UPDATE SET body = excluded.body, changed = excluded.changed",
                     (identity, Jsonb(after)),
                 )
+            if not (before is None and after is None):
+                action = "target.delete" if after is None else "target.put"
+                audit.append(c, action, identity, before and masked(before), after and masked(after))
             publish(_all(c))
             return before
 
