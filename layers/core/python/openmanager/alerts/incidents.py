@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from openmanager.alerts.machine import Alert
+from openmanager.alerts.texts import storable
 from openmanager.errors import InvalidInput
 
 # role -> the roles that it depends on.
@@ -54,6 +55,8 @@ def parse_graph(item: Any) -> dict[str, tuple[str, ...]]:
             raise InvalidInput(f"dependencies.{role}", "must be a list of roles")
         graph[str(role)] = tuple(needs)
     for role in graph:
+        if not all(storable(name) for name in (role, *graph[role])):
+            raise InvalidInput("dependencies", f"{role!r} or what it needs has signs that cannot be stored")
         if role in upstream(graph, role):
             raise InvalidInput(f"dependencies.{role}", "depends on itself in the end")
     return graph

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from openmanager.alerts.texts import storable
 from openmanager.errors import InvalidInput
 
 LONGEST_SILENCE_S = 30 * 86_400
@@ -126,14 +127,14 @@ def _values(kind: type[Any], item: Any, defaults: Mapping[str, Any]) -> dict[str
             else:
                 raise InvalidInput(name, "is missing")
         elif "tuple" in str(f.type):
-            if not isinstance(value, list | tuple) or not all(isinstance(v, str) for v in value):
+            if not isinstance(value, list | tuple) or not all(isinstance(v, str) and storable(v) for v in value):
                 raise InvalidInput(name, "must be a list of names")
             values[name] = tuple(value)
         elif f.type is int or f.type == "int":
             if isinstance(value, bool) or not isinstance(value, int):
                 raise InvalidInput(name, f"{value!r} is not a whole number")
             values[name] = value
-        elif not isinstance(value, str) or len(value) > 200:
+        elif not isinstance(value, str) or len(value) > 200 or not storable(value):
             raise InvalidInput(name, "must be a text of at most 200 characters")
         else:
             values[name] = value

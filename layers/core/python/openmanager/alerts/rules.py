@@ -1,9 +1,11 @@
 """Alert rules: validated data with good defaults. What a rule watches, from where on, and how it behaves over time."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
+from openmanager.alerts.texts import storable
 from openmanager.catalog import METRIC
 from openmanager.errors import InvalidInput
 
@@ -133,7 +135,10 @@ def parse_rule(item: Any) -> Rule:
 
 def _value(name: str, value: Any) -> Any:
     if name in _NUMBERS:
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+        # NaN and infinities, which JSON's readers let pass, compare with nothing and cannot be stored.
+        if value is not None and (
+            isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value)
+        ):
             raise InvalidInput(name, f"{value!r} is not a number")
         return None if value is None else float(value)
     if name in _MINUTES or name == "weekly_budget":
@@ -145,7 +150,7 @@ def _value(name: str, value: Any) -> Any:
             raise InvalidInput(name, f"{value!r} is not true or false")
         return value
     if name in _NAMES:
-        if not isinstance(value, list | tuple) or not all(isinstance(v, str) for v in value):
+        if not isinstance(value, list | tuple) or not all(isinstance(v, str) and storable(v) for v in value):
             raise InvalidInput(name, "must be a list of names")
         return tuple(value)
     if not isinstance(value, str):
