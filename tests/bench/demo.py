@@ -60,7 +60,8 @@ def main(runs: int = 100, week: bool = True) -> None:
         for seed in range(5):
             say(f"  {scenario:24} seed {seed}: {_story(scenario, seed)}")
     if week:
-        _normal_week()
+        for seed in range(1, 4):
+            _normal_week(seed)
 
 
 def exhausting(scenario: str, seeds: Sequence[int]) -> list[Said]:
@@ -107,16 +108,16 @@ def _story(scenario: str, seed: int) -> str:
     )
 
 
-def _normal_week() -> None:
+def _normal_week(seed: int) -> None:
     minutes = 7 * 1440
     pasts = [
         Past(s.name, FIRST - PAST_MIN, values, s.role)
         for s, values in zip(
-            fleet(FLEET), table("normal", FLEET, 1, -PAST_MIN, PAST_MIN + minutes).values(), strict=True
+            fleet(FLEET), table("normal", FLEET, seed, -PAST_MIN, PAST_MIN + minutes).values(), strict=True
         )
     ]
     pages = [n for n in replay(pasts).notices if n["event"] == "firing"]
     incidents = {n["incident"] for n in pages}
-    say(f"  normal, a week of {FLEET} servers: {len(pages)} pages in {len(incidents)} incidents")
+    say(f"  normal, a week of {FLEET} servers, seed {seed}: {len(pages)} pages in {len(incidents)} incidents")
     for n in pages:
         say(f"    minute {n['at'] // 60 - FIRST:6} {n['server']} {n['rule']} {n['value']}")
