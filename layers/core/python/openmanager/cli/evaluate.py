@@ -60,6 +60,7 @@ def run(chosen: argparse.Namespace) -> None:
     import sys
 
     from openmanager.cli import report, text
+    from openmanager.cli.progress import tell
     from openmanager.cli.scored import score, write
     from openmanager.errors import InvalidInput
     from openmanager.sources import table
@@ -71,15 +72,8 @@ def run(chosen: argparse.Namespace) -> None:
         except (ValueError, OverflowError):
             raise InvalidInput("--from", f"{chosen.begin!r} is neither ISO 8601 nor Unix seconds") from None
     data = table.read(chosen.file, chosen.time, chosen.label, chosen.server, chosen.step)
-    scored = score(data, chosen.shares, _progress if sys.stderr.isatty() else None)
+    scored = score(data, chosen.shares, tell if sys.stderr.isatty() else None)
     summary = report.summary(data, scored, begin_ms) | {"file": str(chosen.file)}
     if chosen.out:
         write(chosen.out, data, scored)
     sys.stdout.write(json.dumps(summary, indent=1) + "\n" if chosen.json else text.text(summary))
-
-
-def _progress(done: int, total: int) -> None:
-    import sys
-
-    sys.stderr.write(f"\r{done:,} of {total:,} minutes" if done < total else "\r\033[K")
-    sys.stderr.flush()

@@ -44,6 +44,7 @@ def run(chosen: argparse.Namespace) -> None:
     import sys
 
     from openmanager.alerts.rules import DEFAULTS, parse_rules
+    from openmanager.cli.progress import tell
     from openmanager.errors import InvalidInput
     from openmanager.sources import table
     from openmanager.watch.alerting import Config
@@ -63,7 +64,7 @@ def run(chosen: argparse.Namespace) -> None:
     twice = {p.server for p in pasts if sum(q.server == p.server for q in pasts) > 1}
     if twice:
         raise InvalidInput("files", f"two are named {min(twice)}")
-    found = replay(pasts, Config(rules=rules), _progress if sys.stderr.isatty() else None)
+    found = replay(pasts, Config(rules=rules), tell if sys.stderr.isatty() else None)
     sys.stdout.write(json.dumps(found.as_dict(), indent=1) + "\n" if chosen.json else text(found))
 
 
@@ -99,10 +100,3 @@ def text(found: "Replayed") -> str:
 def _value(notice: dict[str, Any]) -> str:
     value, limit = notice["value"], notice["limit"]
     return "" if value is None else f" {value:g}" + ("" if limit is None else f" (limit {limit:g})")
-
-
-def _progress(done: int, total: int) -> None:
-    import sys
-
-    sys.stderr.write(f"\r{done:,} of {total:,} minutes" if done < total else "\r\033[K")
-    sys.stderr.flush()
