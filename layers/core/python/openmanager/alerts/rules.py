@@ -72,9 +72,9 @@ DEFAULTS: tuple[Rule, ...] = (
     Rule("memory", "threshold", "memory_used_effective", 80, 90, 75, 85, for_min=5),
     Rule("filesystem", "threshold", "filesystem_utilization", 80, 90, 78, 88, for_min=5, repeat_min=1440),
     Rule("offline", "offline", keep_firing_min=2, escalate_min=30),
-    # A minute is anomalous from 1 on, and shown so; people are only told of what is rare. Chosen with the failure rule so
-    # that twelve ordinary servers page at most once a week: of the labelled incidents of the development servers 20 %
-    # are told then, at .01 false pages a server and day, against 51 % and .59 at level 1 and three minutes
+    # A minute is anomalous from 1 on, and shown so; people are only told of what is rare. Chosen with the failure rule
+    # so that twelve ordinary servers page at most once a week: of the labelled incidents of the development servers
+    # 20 % are told then, at .01 false pages a server and day, against 51 % and .59 at level 1 and three minutes
     # (tests/bench/pages.py).
     Rule("anomaly", "anomaly", warning=2.5, recover_warning=1.75, for_min=5, keep_firing_min=15),
     Rule("failure", "failure", warning=0.7, recover_warning=0.4, for_min=5, keep_firing_min=15, weekly_budget=1),
