@@ -115,10 +115,12 @@ def dying(work: Callable[..., Any], countdown: list[int], after: bool) -> Callab
 
     def call(*args: Any, **kwargs: Any) -> Any:
         countdown[0] -= 1
-        if countdown[0] == 0 and not after:
+        # Calls within this one count on.
+        last = countdown[0] == 0
+        if last and not after:
             raise Killed
         result = work(*args, **kwargs)
-        if countdown[0] == 0:
+        if last:
             raise Killed
         return result
 

@@ -55,8 +55,9 @@ def end_gone(now_ms: int) -> None:
         return _row(server, {}, settled)
 
     before_s = now_ms // 1000 - _GONE_S
-    stored.settle(stored.silent_since(before_s // 60), work, _add)
-    stored.forget_ended()
+    if gone := stored.silent_since(before_s // 60):
+        stored.settle(gone, work, _add)
+        stored.forget_ended()
 
 
 def _track(server: str, item: Mapping[str, Any] | None) -> Track:
