@@ -14,12 +14,13 @@ from openmanager.oncall import settings as desk
 from openmanager.settings import settings
 from openmanager.stores import audit, documents, history
 
+from functions.archive.handler import handler as archive_door
 from functions.audit.handler import handler as audit_door
 from functions.notifications.handler import handler as notifications_door
 from functions.rules.handler import handler as rules_door
 from functions.system.handler import handler as system_door
 from infra.transfer import audit as command
-from tests.events import Reply, invoke
+from tests.events import Context, Reply, invoke
 from tests.live import LiveStack
 
 
@@ -263,3 +264,7 @@ def test_pages_follow_each_other(five: str, monkeypatch: pytest.MonkeyPatch) -> 
         paged += page["rows"]
     assert paged == whole
     assert page["head"] == f"5:{whole[-1]['hash']}"
+
+
+def test_the_archive_s_log_notes_the_head(five: str) -> None:
+    assert archive_door({}, Context())["audit"] == str(audit.head())
