@@ -193,6 +193,30 @@ def test_other_default_rules_of_a_new_release_reach_the_rounds(
     assert {r["id"] for r in json.loads(config.read()["rules"])} == {rule.id for rule in DEFAULTS}
 
 
+def test_of_a_past_that_is_judged_late_only_what_goes_on_is_told(target: None, empty_redis: Upstash) -> None:
+    hot_then = [10.0] * 3 + [95.0] * 20 + [10.0] * 60
+    hot_now = [10.0] * 40 + [95.0] * 43
+    fleet = {"web-01": hot_then, "web-02": hot_now}
+    for i in range(83):
+        store_pushes([push(s, i, v[i]) for s, v in fleet.items()], FIRST + i * MINUTE_MS + 20_500)
+        if i == 0:
+            rounds.tick(due_ms(0))
+    rounds.tick(due_ms(82))
+    cpu = [(n["server"], n["event"], (n["at"] - FIRST // 1000) // 60) for n in told(empty_redis) if n["rule"] == "cpu"]
+    assert cpu == [("web-02", "firing", 82 - 15)]
+    what = [json.loads(text) for text in hot.read_transitions(0).values()]
+    assert [t["what"] for t in sorted(what, key=lambda t: t["at"]) if t["alert"]["server"] == "web-01"].count(
+        "resolved"
+    )
+
+
+def test_the_demo_fleet_and_real_servers_have_nothing_to_do_with_each_other(target: None) -> None:
+    play({"demo-db-01": ("database", CALM[:3] + HIGH), "api-01": ("api", CALM[:3] + HIGH)})
+    groups = [i["servers"] for i in alerts.open_incidents()]
+    assert ["demo-db-01"] in groups
+    assert ["api-01"] in groups
+
+
 def test_predictions_that_are_worse_than_no_model_are_an_alert_of_our_own(target: None, empty_redis: Upstash) -> None:
     config.publish({"quality": json.dumps({"failure": -0.2, "forecast load_5m": 0.1})})
     play({"web-01": ("web", CALM[:3])})
@@ -270,6 +294,8 @@ def test_a_round_that_dies_at_any_store_call_tells_everything_once(
                     rounds.run_shard(0, minute, rounds.Report(0), lambda: False)
                 except Killed:
                     died += 1
+        if i % 5 == 4:
+            rounds.run_shard(0, minute, rounds.Report(0), lambda: False)
     rounds.run_shard(0, minute, rounds.Report(0), lambda: False)
     assert died >= len(shares)
     assert [n["event"] for n in told(empty_redis) if n["rule"] == "cpu"] == ["firing", "resolved"]

@@ -32,8 +32,8 @@ def _offline(_: Rule, said: Said, metrics: Mapping[str, float]) -> Condition:
 
 def _anomaly(rule: Rule, said: Said, metrics: Mapping[str, float]) -> Condition:
     anomaly = said["anomaly"]
-    # During a silence the score stands still, which is no sign of anything.
-    if not anomaly or not metrics:
+    # During a silence the score stands still, and before the baseline is full it means little.
+    if not anomaly or not metrics or _warming_up(said):
         return Condition(unknown=True)
     facts = {key: anomaly[key] for key in ("contributions", "p_value") if key in anomaly}
     return _graded(rule, anomaly["score"] / max(anomaly["threshold"], 1e-9), facts)
@@ -41,9 +41,13 @@ def _anomaly(rule: Rule, said: Said, metrics: Mapping[str, float]) -> Condition:
 
 def _failure(rule: Rule, said: Said, metrics: Mapping[str, float]) -> Condition:
     failure = said["failure"]
-    if not failure or not metrics:
+    if not failure or not metrics or _warming_up(said):
         return Condition(unknown=True)
     return _graded(rule, failure["probability"], {"horizon_minutes": failure["horizon_minutes"]})
+
+
+def _warming_up(said: Said) -> bool:
+    return "history_minutes" in said.get("missing", {})
 
 
 def _exhaustion(rule: Rule, said: Said, _: Mapping[str, float]) -> Condition:

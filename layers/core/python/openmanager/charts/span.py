@@ -1,6 +1,6 @@
 """What a caller may say about time."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 from openmanager.errors import InvalidInput
 
@@ -18,6 +18,10 @@ def span(from_: str | None, to: str | None, now_ms: int, usual_s: float = _HOUR_
 
 def _instant(field: str, text: str) -> float:
     try:
-        return float(text) if text.replace(".", "", 1).isdigit() else datetime.fromisoformat(text).timestamp()
+        if text.replace(".", "", 1).isdigit():
+            return float(text)
+        when = datetime.fromisoformat(text)
+        # UTC unless it says otherwise, as everywhere here: a function's own zone is nobody's.
+        return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError):
         raise InvalidInput(field, f"{text!r} is neither ISO 8601 nor Unix seconds") from None

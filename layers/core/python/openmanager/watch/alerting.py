@@ -118,8 +118,10 @@ def _wish(text: str) -> dict[str, Any] | None:
 class Desk:
     """The alerts of a shard's servers while its minutes are judged."""
 
-    def __init__(self, config: Config, books: Mapping[str, str]) -> None:
+    def __init__(self, config: Config, books: Mapping[str, str], told_from: int = 0) -> None:
+        """`books` as `changed` gave them; of what happens before minute `told_from` nobody is told any more."""
         self.config = config
+        self._told_from = told_from
         self.books = {server: Book.read(text) for server, text in books.items()}
         self._texts = dict(books)
         # The requests that have been carried out, or found nothing to do, as they were written.
@@ -185,7 +187,7 @@ class Desk:
             gone = replace(book.alerts.pop(name), facts={"reason": "its rule is gone"})
             happened.append(Transition("resolved", minute, gone, "resolved" if gone.told else ""))
         if book.alerts or book.paged:
-            happened = self._grouped(role, book, happened)
+            happened = self._grouped(server, role, book, happened)
             self.books[server] = book
             self._note(server, role)
         elif server in self.books:
@@ -250,27 +252,34 @@ class Desk:
         # Who has been told of an alert is also told how it goes on.
         if alert is not None and alert.told:
             return ""
+        if minute < self._told_from:
+            return "past: it was judged long after it happened"
         if rule.predictive and rule.id in self.config.muted:
             return f"muted: {self.config.muted[rule.id]}"
         if rule.weekly_budget and len(book.paged.get(rule.id, ())) >= rule.weekly_budget:
             return f"budget: {rule.weekly_budget} a week for this server"
-        parent = incidents.cause(self.config.graph, server, role, self.members())
+        parent = incidents.cause(self.config.graph, server, role, self._around(server))
         return f"parent: {parent.server} {parent.rule}" if parent else ""
 
     def own_members(self) -> list[incidents.Member]:
         """The active alerts of this shard."""
         return [m for server in sorted(self._active) for m in sorted(self._active[server], key=lambda m: m.rule)]
 
-    def members(self) -> list[incidents.Member]:
-        """The active alerts of this shard, and of the others as last heard."""
-        return [*self.config.elsewhere, *(m for own in self._active.values() for m in own)]
+    def _around(self, server: str) -> list[incidents.Member]:
+        """The active alerts of this shard and, as last heard, of the others, that may have to do with a server.
 
-    def _grouped(self, role: str, book: Book, happened: list[Transition]) -> list[Transition]:
+        The demo fleet's have nothing to do with real servers, whatever their roles.
+        """
+        demo = server.startswith(DEMO_PREFIX)
+        everybody = (*self.config.elsewhere, *(m for own in self._active.values() for m in own))
+        return [m for m in everybody if m.server.startswith(DEMO_PREFIX) == demo]
+
+    def _grouped(self, server: str, role: str, book: Book, happened: list[Transition]) -> list[Transition]:
         """Give new alerts their incident."""
         fresh = [a for a in book.alerts.values() if a.active and not a.incident]
         if not fresh:
             return happened
-        others = [m for m in self.members() if m.incident]
+        others = [m for m in self._around(server) if m.incident]
         named = {a.id: a for a in incidents.assign(self.config.graph, [(a, role) for a in fresh], others)}
         book.alerts = {rule: named.get(a.id, a) for rule, a in book.alerts.items()}
         return [

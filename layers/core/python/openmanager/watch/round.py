@@ -26,6 +26,8 @@ from openmanager.watch.waiting import Waiting, gridded
 CATCH_UP_MIN = 1440
 # A server silent for this long is no longer watched; it comes back with its next sample.
 FORGET_MIN = 7 * 1440
+# What is judged later than this is recorded, but nobody is told of it unless it goes on.
+_TOLD_MIN = 15
 # Verdicts in one write, so that no request outgrows Redis' limit.
 _COMMIT_EVERY = 1000
 
@@ -100,7 +102,7 @@ def run_shard(shard: int, newest: int, report: Report, out_of_time: Callable[[],
     pending = catch_up(servers, states, pending, replaced)
     report.servers += len(servers)
     if pending:
-        desk = Desk(read_config(before.config, shard), before.books)
+        desk = Desk(read_config(before.config, shard), before.books, newest - _TOLD_MIN)
         outcome = Outcome(desk, targets(before.targets))
         grids = coarse.Grids(before.coarse if coarse.closes(newest) else None, lambda: hot.read_coarse(shard))
         _Round(shard, before.number, newest, servers, states, pending, outcome, grids, marks, report).run(out_of_time)
