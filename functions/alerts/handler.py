@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from fastapi import Depends
 from openmanager.oncall import alerts
 from openmanager.sources.limits import json_object
-from openmanager.web import KEY_HOLDER, Caller, bounded_body, create_app, documented, lambda_handler
+from openmanager.web import Operator, Viewer, bounded_body, create_app, documented, lambda_handler
 
 Body = Annotated[bytes, Depends(bounded_body(16 << 10))]
 
@@ -13,22 +13,22 @@ app = create_app("alerts")
 
 
 @app.get("/api/alerts")
-def list_alerts(_: Caller, server: str | None = None) -> dict[str, Any]:
+def list_alerts(_: Viewer, server: str | None = None) -> dict[str, Any]:
     """Open alerts, what needs people first; suppressed ones last, with the reason."""
     return {"alerts": alerts.open_alerts() if server is None else alerts.of_server(server)}
 
 
 @app.post("/api/alerts/{server}/{rule}/acknowledge", openapi_extra=documented("application/json", {"note": "on it"}))
-def acknowledge(_: Caller, server: str, rule: str, body: Body) -> dict[str, Any]:
+def acknowledge(who: Operator, server: str, rule: str, body: Body) -> dict[str, Any]:
     """Take care of an alert: no more reminders unless it worsens."""
     note = str(json_object(body).get("note", ""))[:500] if body else ""
-    return alerts.acknowledge(server, rule, KEY_HOLDER, note)
+    return alerts.acknowledge(server, rule, who.name, note)
 
 
 @app.delete("/api/alerts/{server}/{rule}/acknowledge")
-def unacknowledge(_: Caller, server: str, rule: str) -> dict[str, Any]:
+def unacknowledge(who: Operator, server: str, rule: str) -> dict[str, Any]:
     """Give it back to everybody."""
-    return alerts.unacknowledge(server, rule, KEY_HOLDER)
+    return alerts.unacknowledge(server, rule, who.name)
 
 
 handler = lambda_handler(app)

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from fastapi import Query
 from openmanager.stores import audit
-from openmanager.web import Caller, create_app, lambda_handler
+from openmanager.web import Auditor, create_app, lambda_handler
 
 PAGE = 500
 
@@ -13,7 +13,7 @@ app = create_app("audit")
 
 @app.get("/api/audit")
 def list_rows(
-    _: Caller,
+    _: Auditor,
     after: Annotated[int, Query(ge=0, le=2**63 - 1, description="`next` of the page before; else from the start")] = 0,
 ) -> dict[str, Any]:
     """The audit log, oldest first, a page at a time; `head` is the last row's number and hash."""

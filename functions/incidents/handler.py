@@ -8,7 +8,7 @@ from openmanager import charts
 from openmanager.oncall import alerts
 from openmanager.oncall.explain import explain
 from openmanager.stores.alerts import statistics
-from openmanager.web import Caller, create_app, lambda_handler
+from openmanager.web import Viewer, create_app, lambda_handler
 
 From = Annotated[str | None, Query(alias="from", description="ISO 8601 or Unix seconds; else a day before `to`")]
 To = Annotated[str | None, Query(description="ISO 8601 or Unix seconds; else now")]
@@ -19,7 +19,7 @@ app = create_app("incidents")
 
 @app.get("/api/alerts/history")
 def get_history(
-    _: Caller, from_: From = None, to: To = None, server: str | None = None, rule: str | None = None,
+    _: Viewer, from_: From = None, to: To = None, server: str | None = None, rule: str | None = None,
     cursor: Annotated[str | None, Query(description="`next` of the page before")] = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Everything that happened to alerts, newest first, a page at a time."""
@@ -28,26 +28,26 @@ def get_history(
 
 
 @app.get("/api/alerts/statistics")
-def get_statistics(_: Caller, from_: From = None, to: To = None) -> dict[str, Any]:
+def get_statistics(_: Viewer, from_: From = None, to: To = None) -> dict[str, Any]:
     """By rule: how many fired and were told, and mean times to acknowledge (MTTA) and to resolve (MTTR)."""
     start, stop = charts.span(from_, to, int(time.time() * 1000), 7 * _DAY_S)
     return {"from": start, "to": stop, "rules": statistics(start, stop)}
 
 
 @app.get("/api/incidents")
-def list_incidents(_: Caller) -> dict[str, Any]:
+def list_incidents(_: Viewer) -> dict[str, Any]:
     """Open incidents, the gravest first, each with its alerts."""
     return {"incidents": alerts.open_incidents()}
 
 
 @app.get("/api/incidents/{id}")
-def get_incident(_: Caller, id: str) -> dict[str, Any]:
+def get_incident(_: Viewer, id: str) -> dict[str, Any]:
     """One incident, open or past, with everything that happened to its alerts."""
     return alerts.incident(id)
 
 
 @app.get("/api/servers/{id}/explanation")
-def get_explanation(_: Caller, id: str) -> dict[str, Any]:
+def get_explanation(_: Viewer, id: str) -> dict[str, Any]:
     """Why a server is judged as it is: what contributes, when it was like this before, what it needs and affects."""
     return explain(id)
 

@@ -6,9 +6,10 @@ from typing import Annotated
 
 from fastapi import Depends, Header, Response
 from openmanager import intake
+from openmanager.security.scope import own
 from openmanager.settings import settings
 from openmanager.sources import native, otlp, otlp_wire, prometheus, remote_write
-from openmanager.web import Caller, bounded_body, create_app, documented, lambda_handler
+from openmanager.web import Agent, bounded_body, create_app, documented, lambda_handler
 from openmanager.web.problems import problem
 
 MAX_BYTES = 8 << 20
@@ -22,20 +23,20 @@ app = create_app("ingest")
 
 
 @app.post("/api/ingest", openapi_extra=documented("application/json", EXAMPLE))
-def ingest(_: Caller, body: Body) -> dict[str, object]:
+def ingest(who: Agent, body: Body) -> dict[str, object]:
     """Samples in our JSON. Answers how many were taken, which were not and why, and when to push next."""
     now_ms = int(time.time() * 1000)
-    parsed = native.parse(body, now_ms)
+    parsed = own(native.parse(body, now_ms), who)
     intake.keep(parsed.pushes, now_ms)
     return {**native.answer(parsed), "next_push_s": settings().push_interval_s}
 
 
 @app.post("/api/v1/write", status_code=204, openapi_extra=documented("application/x-protobuf"))
-def write(_: Caller, body: SnappyBody, content_type: ContentType = "") -> Response:
+def write(who: Agent, body: SnappyBody, content_type: ContentType = "") -> Response:
     """Prometheus remote write 1.0 and 2.0. What can be stored is stored; what cannot is named in a 400."""
     version = remote_write.version_of(content_type)
     now_ms = int(time.time() * 1000)
-    parsed = prometheus.parse(body, now_ms, version)
+    parsed = own(prometheus.parse(body, now_ms, version), who)
     intake.keep(parsed.pushes, now_ms)
     refusal = prometheus.refusal(parsed)
     response = problem(HTTPStatus.BAD_REQUEST, **refusal) if refusal else Response(status_code=204)
@@ -45,11 +46,11 @@ def write(_: Caller, body: SnappyBody, content_type: ContentType = "") -> Respon
 
 
 @app.post("/v1/metrics", openapi_extra=documented("application/x-protobuf", description="or application/json"))
-def metrics(_: Caller, body: Body, content_type: ContentType = "") -> Response:
+def metrics(who: Agent, body: Body, content_type: ContentType = "") -> Response:
     """OpenTelemetry metrics (OTLP/HTTP) in protobuf or JSON, which the answer is in as well."""
     encoding = otlp_wire.encoding_of(content_type)
     now_ms = int(time.time() * 1000)
-    parsed = otlp.parse(body, encoding, now_ms)
+    parsed = own(otlp.parse(body, encoding, now_ms), who)
     intake.keep(parsed.pushes, now_ms)
     return Response(otlp.answer(parsed, encoding), media_type=encoding)
 

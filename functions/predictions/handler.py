@@ -3,13 +3,13 @@
 from typing import Any
 
 from openmanager import fleet
-from openmanager.web import Caller, create_app, lambda_handler
+from openmanager.web import Viewer, create_app, lambda_handler
 
 app = create_app("predictions")
 
 
 @app.get("/api/servers/{id}/prediction")
-def get_prediction(_: Caller, id: str) -> dict[str, Any]:
+def get_prediction(_: Viewer, id: str) -> dict[str, Any]:
     """What the last round said of a server, with its confidence and what lacks."""
     return fleet.prediction(id)
 

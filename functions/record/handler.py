@@ -7,7 +7,7 @@ from fastapi import Query
 from openmanager import charts
 from openmanager.ledger.record import record
 from openmanager.stores import ledger
-from openmanager.web import Caller, create_app, lambda_handler
+from openmanager.web import Viewer, create_app, lambda_handler
 
 From = Annotated[str | None, Query(alias="from", description="ISO 8601 or Unix seconds; else four weeks before `to`")]
 To = Annotated[str | None, Query(description="ISO 8601 or Unix seconds; else now")]
@@ -18,7 +18,7 @@ app = create_app("record")
 
 
 @app.get("/api/predictions/record")
-def get_record(_: Caller, from_: From = None, to: To = None, server: str | None = None) -> dict[str, Any]:
+def get_record(_: Viewer, from_: From = None, to: To = None, server: str | None = None) -> dict[str, Any]:
     """Hits, misses and false alarms of warnings with their lead, scores of probabilities and of forecasts.
 
     Of the fleet or of one server, with the 500 newest episodes and incidents, newest first. Only what is settled

@@ -9,7 +9,7 @@ from openmanager.errors import InvalidInput
 from openmanager.sources.limits import json_object
 from openmanager.stores import config
 from openmanager.watch import replaying
-from openmanager.web import Caller, bounded_body, create_app, documented, lambda_handler
+from openmanager.web import Operator, bounded_body, create_app, documented, lambda_handler
 
 EXAMPLE = {"server": "web-01", "from": "2026-11-20T00:00:00Z", "to": "2026-11-21T00:00:00Z"}
 
@@ -20,7 +20,7 @@ app = create_app("replay")
 
 
 @app.post("/api/replay", openapi_extra=documented("application/json", EXAMPLE, description="or text/csv"))
-def post_replay(_: Caller, body: Body, content_type: ContentType = "") -> dict[str, Any]:
+def post_replay(_: Operator, body: Body, content_type: ContentType = "") -> dict[str, Any]:
     """Run a stored day of a server, or a CSV, through models, rules and ledger; `rules` replace those in force.
 
     The day before it teaches the models. Answers with what would have paged, the predictions' record, and the cost.

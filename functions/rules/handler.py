@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from fastapi import Depends
 from openmanager.oncall import settings as desk
 from openmanager.sources.limits import json_object
-from openmanager.web import KEY_HOLDER, Caller, bounded_body, create_app, documented, lambda_handler
+from openmanager.web import Operator, Viewer, bounded_body, create_app, documented, lambda_handler
 
 Body = Annotated[bytes, Depends(bounded_body(64 << 10))]
 JSON = "application/json"
@@ -13,33 +13,33 @@ app = create_app("rules")
 
 
 @app.get("/api/rules")
-def list_rules(_: Caller) -> dict[str, Any]:
+def list_rules(_: Viewer) -> dict[str, Any]:
     """All rules, the default ones included."""
     return {"rules": desk.list_rules()}
 
 
 @app.put("/api/rules/{id}", openapi_extra=documented(JSON, {"warning": 85, "for_min": 10}))
-def put_rule(_: Caller, id: str, body: Body) -> dict[str, Any]:
+def put_rule(who: Operator, id: str, body: Body) -> dict[str, Any]:
     """Make or replace a rule; fields left out are those of the default rule of this name."""
-    return desk.put_rule(id, json_object(body), KEY_HOLDER)
+    return desk.put_rule(id, json_object(body), who.name)
 
 
 @app.delete("/api/rules/{id}", status_code=204)
-def delete_rule(_: Caller, id: str) -> None:
+def delete_rule(who: Operator, id: str) -> None:
     """Forget a rule of ours, or what was changed of a default one."""
-    desk.delete_rule(id, KEY_HOLDER)
+    desk.delete_rule(id, who.name)
 
 
 @app.get("/api/dependencies")
-def get_dependencies(_: Caller) -> dict[str, Any]:
+def get_dependencies(_: Viewer) -> dict[str, Any]:
     """Which role depends on which."""
     return desk.dependencies()
 
 
 @app.put("/api/dependencies", openapi_extra=documented(JSON, {"web": ["api"], "api": ["database"]}))
-def put_dependencies(_: Caller, body: Body) -> dict[str, Any]:
+def put_dependencies(who: Operator, body: Body) -> dict[str, Any]:
     """Replace the graph of roles."""
-    return desk.put_dependencies(json_object(body), KEY_HOLDER)
+    return desk.put_dependencies(json_object(body), who.name)
 
 
 handler = lambda_handler(app)

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import Query
 from openmanager import charts, fleet
-from openmanager.web import Caller, create_app, lambda_handler
+from openmanager.web import Viewer, create_app, lambda_handler
 
 Status = Literal["healthy", "warning", "critical", "offline", "maintenance", "unknown"]
 From = Annotated[str | None, Query(alias="from", description="ISO 8601 or Unix seconds; else an hour before `to`")]
@@ -15,20 +15,20 @@ app = create_app("servers")
 
 
 @app.get("/api/servers")
-def list_servers(_: Caller, status: Status | None = None) -> dict[str, Any]:
+def list_servers(_: Viewer, status: Status | None = None) -> dict[str, Any]:
     """Every server with its newest values and last verdict, worst first."""
     return {"servers": [s for s in fleet.listing() if status in (None, s["status"])]}
 
 
 @app.get("/api/servers/{id}")
-def get_server(_: Caller, id: str) -> dict[str, Any]:
+def get_server(_: Viewer, id: str) -> dict[str, Any]:
     """One server with its whole verdict."""
     return fleet.detail(id)
 
 
 @app.get("/api/servers/{id}/metrics")
 def get_metrics(
-    _: Caller,
+    _: Viewer,
     id: str,
     from_: From = None,
     to: To = None,
@@ -44,7 +44,7 @@ def get_metrics(
 
 @app.get("/api/servers/{id}/samples")
 def get_samples(
-    _: Caller,
+    _: Viewer,
     id: str,
     from_: From = None,
     to: To = None,

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from fastapi import Depends
 from openmanager.oncall import settings as desk
 from openmanager.sources.limits import json_object
-from openmanager.web import KEY_HOLDER, Caller, bounded_body, create_app, documented, lambda_handler
+from openmanager.web import Operator, Viewer, bounded_body, create_app, documented, lambda_handler
 
 Body = Annotated[bytes, Depends(bounded_body(64 << 10))]
 JSON = "application/json"
@@ -13,39 +13,39 @@ app = create_app("silences")
 
 
 @app.get("/api/silences")
-def list_silences(_: Caller) -> dict[str, Any]:
+def list_silences(_: Viewer) -> dict[str, Any]:
     """Silences that have not ended."""
     return {"silences": desk.list_silences()}
 
 
 @app.post("/api/silences", status_code=201, openapi_extra=documented(JSON, {"minutes": 60, "reason": "deployment"}))
-def add_silence(_: Caller, body: Body) -> dict[str, Any]:
+def add_silence(who: Operator, body: Body) -> dict[str, Any]:
     """Tell nobody for a while: `end` (s) or `minutes`, and of which servers, roles and rules (all if left out)."""
-    return desk.add_silence(json_object(body), KEY_HOLDER)
+    return desk.add_silence(json_object(body), who.name)
 
 
 @app.delete("/api/silences/{id}", status_code=204)
-def end_silence(_: Caller, id: str) -> None:
+def end_silence(who: Operator, id: str) -> None:
     """End a silence now."""
-    desk.end_silence(id, KEY_HOLDER)
+    desk.end_silence(id, who.name)
 
 
 @app.get("/api/maintenance")
-def list_maintenance(_: Caller) -> dict[str, Any]:
+def list_maintenance(_: Viewer) -> dict[str, Any]:
     """Maintenance windows, which return every week."""
     return {"maintenance": desk.list_maintenance()}
 
 
 @app.put("/api/maintenance/{id}", openapi_extra=documented(JSON, {"days": ["sun"], "at": "02:00", "minutes": 120}))
-def put_maintenance(_: Caller, id: str, body: Body) -> dict[str, Any]:
+def put_maintenance(who: Operator, id: str, body: Body) -> dict[str, Any]:
     """Make or replace a maintenance window."""
-    return desk.put_maintenance(id, json_object(body), KEY_HOLDER)
+    return desk.put_maintenance(id, json_object(body), who.name)
 
 
 @app.delete("/api/maintenance/{id}", status_code=204)
-def delete_maintenance(_: Caller, id: str) -> None:
+def delete_maintenance(who: Operator, id: str) -> None:
     """Forget a maintenance window."""
-    desk.delete_maintenance(id, KEY_HOLDER)
+    desk.delete_maintenance(id, who.name)
 
 
 handler = lambda_handler(app)

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from fastapi import Depends, Response
 from openmanager.demo import runs
 from openmanager.demo.request import DOCUMENTED, read_start
-from openmanager.web import Caller, bounded_body, create_app, lambda_handler
+from openmanager.web import Anyone, Operator, Viewer, bounded_body, create_app, lambda_handler
 from openmanager.web.health import check
 
 from functions.system import documentation
@@ -15,7 +15,7 @@ app.include_router(documentation.router)
 
 
 @app.get("/api/health")
-def health(response: Response) -> dict[str, Any]:
+def health(_: Anyone, response: Response) -> dict[str, Any]:
     """Whether this function runs and reaches Redis; 503 when it does not."""
     answer = check()
     response.status_code = 200 if answer["status"] == "ok" else 503
@@ -23,19 +23,19 @@ def health(response: Response) -> dict[str, Any]:
 
 
 @app.post("/api/system/start", openapi_extra=DOCUMENTED)
-def start(_: Caller, body: Annotated[bytes, Depends(bounded_body(4096))]) -> dict[str, Any]:
+def start(_: Operator, body: Annotated[bytes, Depends(bounded_body(4096))]) -> dict[str, Any]:
     """Start the demo fleet, unless just this run goes on already. Answers what will happen, to whom and when."""
     return _recorded("demo.start", runs.start(**read_start(body)))
 
 
 @app.post("/api/system/stop")
-def stop(_: Caller) -> dict[str, Any]:
+def stop(_: Operator) -> dict[str, Any]:
     """End the demo fleet's run, if there is one; its servers fall silent and are forgotten as any others are."""
     return _recorded("demo.stop", runs.stop())
 
 
 @app.get("/api/system/demo")
-def demo(_: Caller) -> dict[str, Any]:
+def demo(_: Viewer) -> dict[str, Any]:
     """What the demo fleet does: idle, running, stopped or finished, and what happens in its run."""
     return runs.status()
 

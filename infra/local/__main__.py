@@ -8,12 +8,12 @@ import time
 from pathlib import Path
 
 from infra.local import replay
+from infra.local.administrator import NAME, first_administrator
 from infra.local.folder import DataFolder, InUse
 from infra.local.process import StartFailed, say
 from infra.local.serverless import Unsupported, read_service
 from infra.local.supervisor import CHECKOUT, Stopped, Supervisor, listen_for_stop
 
-USER = "admin"
 RECORDING = CHECKOUT / "infra" / "local" / "recordings" / "host.csv"
 
 
@@ -56,11 +56,12 @@ def up(options: argparse.Namespace) -> int:
 def welcome(folder: DataFolder, supervisor: Supervisor, seconds: float) -> None:
     """Write credentials.json and say how to go on."""
     url, key = supervisor.url, supervisor.api_key
-    written = folder.write("credentials.json", {"url": url, "token": key, "user": USER, "password": key})
+    password = first_administrator(url, key, folder.secret("admin_password"))
+    written = folder.write("credentials.json", {"url": url, "token": key, "user": NAME, "password": password})
     say(f"""
 OpenManager answers at {url} after {seconds:.1f} s
 
-  log in    {USER} / {key}
+  log in    {NAME} / {password or "(as you changed it)"}
             (kept in {written})
   try       curl -H "Authorization: Bearer {key}" {url}/api/servers
   stop      Ctrl-C

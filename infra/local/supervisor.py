@@ -118,6 +118,7 @@ class Supervisor:
             "OPENMANAGER_STAGE": "local",
             "OPENMANAGER_SERVICE": str(service_file.resolve()),
             "OPENMANAGER_API_KEY": self.api_key,
+            "OPENMANAGER_JWT_KEYS": f"local:{folder.secret('OPENMANAGER_JWT_KEY')}",
             "UPSTASH_REDIS_REST_URL": self._front_url,
             "UPSTASH_REDIS_REST_TOKEN": self._front_token,
             "DATABASE_URL": self._postgres.url,

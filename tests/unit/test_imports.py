@@ -73,6 +73,8 @@ NEEDS = {
         "openmanager.inference.runtime",
     },
     "audit": {"fastapi", "mangum", "numpy", "httpx", "psycopg"},
+    "auth": {"fastapi", "mangum", "numpy", "httpx", "psycopg", "jwt"},
+    "access": {"fastapi", "mangum", "numpy", "httpx", "psycopg", "jwt"},
     "alerts": {"fastapi", "mangum", "numpy", "httpx", "psycopg"},
     "incidents": {"fastapi", "mangum", "numpy", "httpx", "psycopg"},
     "record": {"fastapi", "mangum", "numpy", "httpx", "psycopg"},
@@ -126,7 +128,7 @@ def test_a_handler_stays_a_door(function: str) -> None:
 FLOORS = [
     {"__main__"},
     {"watch", "cli", "demo"},
-    {"fleet", "charts", "archive", "intake", "web", "notify", "evaluation", "oncall"},
+    {"fleet", "charts", "archive", "intake", "web", "notify", "evaluation", "oncall", "security"},
     {"sources", "inference", "stores", "alerts", "ledger"},
     {"telemetry", "audit"},
     {"catalog", "suppliers", "settings", "errors", "logs", "measures", "acting"},
@@ -134,6 +136,7 @@ FLOORS = [
 # Neighbours on one floor that may know each other, and in which direction.
 SIDEWAYS = {
     ("web", "fleet"),
+    ("web", "security"),
     ("archive", "intake"),
     ("archive", "notify"),
     ("archive", "oncall"),

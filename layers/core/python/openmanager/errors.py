@@ -26,6 +26,22 @@ class Unauthorized(OpenManagerError):
     """No credential, or one that we do not know."""
 
 
+class Forbidden(OpenManagerError):
+    """The caller is known and may not do this."""
+
+
+class TooManyRequests(OpenManagerError):
+    """The caller's budget is used up for now; `retry_after_s` says until when."""
+
+    def __init__(self, message: str, retry_after_s: int) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class SlowDown(TooManyRequests):
+    """The same, to senders that drop their data when they hear of too many requests."""
+
+
 class NotFound(OpenManagerError):
     """The thing asked for does not exist."""
 

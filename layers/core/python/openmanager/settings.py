@@ -1,6 +1,7 @@
 """Settings from the environment, read and checked once, at first use. Every error names the variable."""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -9,6 +10,8 @@ from pathlib import Path
 from openmanager.errors import InvalidSettings
 
 MIN_SECRET_LENGTH = 24
+# RFC 7518 3.2: a key for HS256 is at least as long as what it makes.
+_MIN_JWT_SECRET_BYTES = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +30,12 @@ class Settings:
     store_timeout_s: float
     queue_url: str
     cron_secret: str
+    jwt_keys: Mapping[str, str]
     notify_allow_private: bool
+    request_limit: int
+    ingest_limit: int
+    origins: tuple[str, ...]
+    vercel: bool
 
 
 def models_dir(env: Mapping[str, str]) -> Path:
@@ -78,9 +86,38 @@ def read_settings(env: Mapping[str, str]) -> Settings:
         store_timeout_s=number("OPENMANAGER_STORE_TIMEOUT_S", 3, 0.05, 60),
         queue_url=env.get("OPENMANAGER_QUEUE_URL", ""),
         cron_secret=cron_secret,
+        jwt_keys=_jwt_keys(env.get("OPENMANAGER_JWT_KEYS", "")),
         # For receivers on one's own network: private addresses and plain http.
         notify_allow_private=env.get("OPENMANAGER_NOTIFY_ALLOW_PRIVATE", "") == "1",
+        # Calls of one caller in 15 minutes. On one's own machine a dashboard and its tests are one caller.
+        request_limit=int(number("OPENMANAGER_REQUEST_LIMIT", 10_000 if stage == "local" else 100, 1, 1e6)),
+        # Pushes of one key in 15 minutes: some 200 a second.
+        ingest_limit=int(number("OPENMANAGER_INGEST_LIMIT", 10_000_000 if stage == "local" else 200_000, 1, 1e9)),
+        origins=_origins(env.get("OPENMANAGER_ORIGINS", "")),
+        # Set by the platform: https://vercel.com/docs/environment-variables/system-environment-variables
+        vercel=env.get("VERCEL", "") == "1",
     )
+
+
+def _origins(listed: str) -> tuple[str, ...]:
+    origins = tuple(origin.strip() for origin in listed.split(",") if origin.strip())
+    for origin in origins:
+        if not re.fullmatch(r"https?://[a-z0-9.\-\[\]:]+", origin):
+            raise InvalidSettings(f"OPENMANAGER_ORIGINS: {origin!r} is not an origin such as https://ops.example.com")
+    return origins
+
+
+def _jwt_keys(text: str) -> dict[str, str]:
+    """`kid:secret,kid2:secret2`, the first of which signs while all verify. Errors do not repeat a secret."""
+    keys: dict[str, str] = {}
+    for i, part in enumerate(filter(None, text.split(",")), 1):
+        kid, _, secret = part.strip().partition(":")
+        if not kid or kid in keys:
+            raise InvalidSettings(f"OPENMANAGER_JWT_KEYS: key {i} needs an id of its own, as in `id:secret`")
+        if len(secret.encode()) < _MIN_JWT_SECRET_BYTES:
+            raise InvalidSettings(f"OPENMANAGER_JWT_KEYS: key {i} needs at least {_MIN_JWT_SECRET_BYTES} octets")
+        keys[kid] = secret
+    return keys
 
 
 @lru_cache(maxsize=1)

@@ -15,7 +15,12 @@ def reset() -> None:
             module.connect.cache_clear()
     if queue := sys.modules.get("openmanager.stores.queue"):
         queue.connect.cache_clear()
+    if limits := sys.modules.get("openmanager.web.limits"):
+        limits.local.cache_clear()
     if intake := sys.modules.get("openmanager.intake"):
         intake.forget()
+    for name in ("keys", "revocations"):
+        if room := sys.modules.get(f"openmanager.security.{name}"):
+            room.forget()
     if segments := sys.modules.get("openmanager.stores.segments"):
         segments.forget_baselines()

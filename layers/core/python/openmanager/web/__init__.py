@@ -1,7 +1,20 @@
 """The HTTP edge: app factory, problem details, authentication, request bodies. Imports the floors below."""
 
 from openmanager.web.app import create_app, lambda_handler
-from openmanager.web.auth import KEY_HOLDER, Caller, OutsideScheduler
+from openmanager.web.auth import Admin, Agent, Anyone, Auditor, LoggedIn, Operator, OutsideScheduler, Viewer
 from openmanager.web.body import bounded_body, documented
 
-__all__ = ["KEY_HOLDER", "Caller", "OutsideScheduler", "bounded_body", "create_app", "documented", "lambda_handler"]
+__all__ = [
+    "Admin",
+    "Agent",
+    "Anyone",
+    "Auditor",
+    "LoggedIn",
+    "Operator",
+    "OutsideScheduler",
+    "Viewer",
+    "bounded_body",
+    "create_app",
+    "documented",
+    "lambda_handler",
+]

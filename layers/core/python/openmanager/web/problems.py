@@ -15,9 +15,12 @@ log = logging.getLogger(__name__)
 _STATUS: dict[type[errors.OpenManagerError], HTTPStatus] = {
     errors.InvalidInput: HTTPStatus.BAD_REQUEST,
     errors.Unauthorized: HTTPStatus.UNAUTHORIZED,
+    errors.Forbidden: HTTPStatus.FORBIDDEN,
     errors.NotFound: HTTPStatus.NOT_FOUND,
     errors.PayloadTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     errors.UnsupportedMediaType: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    errors.TooManyRequests: HTTPStatus.TOO_MANY_REQUESTS,
+    errors.SlowDown: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.StoreUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 _RETRY_AFTER_S = 5
@@ -47,7 +50,10 @@ def add_problem_handlers(app: FastAPI) -> None:
         else:
             log.info("%s %s: %d %s", request.method, request.url.path, status, error)
         more = {"field": error.field} if isinstance(error, errors.InvalidInput) else {}
-        return problem(status, str(error), **more)
+        answer = problem(status, str(error), **more)
+        if isinstance(error, errors.TooManyRequests):
+            answer.headers["Retry-After"] = str(error.retry_after_s)
+        return answer
 
     def invalid(_: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)

@@ -1,0 +1,54 @@
+"""/api/users… and /api/keys…: who may come in, for administrators."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from fastapi import Depends
+from openmanager.security import people, programs
+from openmanager.sources.limits import json_object
+from openmanager.web import Admin, bounded_body, create_app, documented, lambda_handler
+
+Body = Annotated[bytes, Depends(bounded_body(64 << 10))]
+JSON = "application/json"
+KEY = {"name": "web agents", "role": "agent", "servers": ["web-*"], "days": 365}
+
+app = create_app("access")
+
+
+@app.get("/api/users")
+def list_users(_: Admin) -> dict[str, Any]:
+    """Everybody who can log in."""
+    return {"users": people.listing()}
+
+
+@app.put("/api/users/{name}", openapi_extra=documented(JSON, {"role": "operator"}))
+def put_user(who: Admin, name: str, body: Body) -> dict[str, Any]:
+    """Make or change a user, whose tokens end. A new one without a `password` gets one, shown this once."""
+    return people.put(name, json_object(body), who.name)
+
+
+@app.delete("/api/users/{name}", status_code=204)
+def delete_user(_: Admin, name: str) -> None:
+    """Forget a user, whose tokens end."""
+    people.delete(name)
+
+
+@app.get("/api/keys")
+def list_keys(_: Admin) -> dict[str, Any]:
+    """All API keys: whose, for what, until when, and when last used; not the keys themselves."""
+    return {"keys": programs.listing()}
+
+
+@app.post("/api/keys", status_code=201, openapi_extra=documented(JSON, KEY))
+def add_key(who: Admin, body: Body) -> dict[str, Any]:
+    """A new key, shown this once. An agent's names its `servers`, or prefixes of them; others read by their role."""
+    return programs.add(json_object(body), who.name, datetime.now(UTC))
+
+
+@app.delete("/api/keys/{id}", status_code=204)
+def delete_key(_: Admin, id: str) -> None:
+    """End a key: within 30 seconds it is refused everywhere."""
+    programs.delete(id)
+
+
+handler = lambda_handler(app)

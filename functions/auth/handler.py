@@ -1,0 +1,47 @@
+"""/api/auth…: logging in and out, and one's own password."""
+
+from typing import Annotated, Any
+
+from fastapi import Depends, Request
+from openmanager.errors import InvalidInput
+from openmanager.security import login, people
+from openmanager.sources.limits import json_object
+from openmanager.web import Anyone, LoggedIn, bounded_body, create_app, documented, lambda_handler
+from openmanager.web.client import client_address
+
+Body = Annotated[bytes, Depends(bounded_body(4096))]
+JSON = "application/json"
+
+app = create_app("auth")
+
+
+@app.post("/api/auth/token", openapi_extra=documented(JSON, {"user": "admin", "password": "…"}))
+def log_in(_: Anyone, request: Request, body: Body) -> dict[str, Any]:
+    """A token (`access_token`) for an hour, to send as `Authorization: Bearer <token>`."""
+    asked = json_object(body)
+    for field in ("user", "password"):
+        if not isinstance(asked.get(field), str):
+            raise InvalidInput(field, "must be a text")
+    return login.log_in(asked["user"], asked["password"], client_address(request.scope))
+
+
+@app.post("/api/auth/refresh")
+def refresh(token: LoggedIn) -> dict[str, Any]:
+    """A new token for one that is good, which then is so no more; for a day, then the password is needed again."""
+    return login.refresh(token)
+
+
+@app.post("/api/auth/logout", status_code=204)
+def log_out(token: LoggedIn) -> None:
+    """End a token: within 30 seconds it is refused everywhere."""
+    login.log_out(token)
+
+
+@app.put("/api/auth/password", status_code=204, openapi_extra=documented(JSON, {"current": "…", "new": "…"}))
+def change_password(token: LoggedIn, body: Body) -> None:
+    """Change one's own password; all one's tokens end."""
+    asked = json_object(body)
+    people.change_password(token.user, asked.get("current"), asked.get("new"))
+
+
+handler = lambda_handler(app)

@@ -1,0 +1,71 @@
+"""Users, as administrators keep them, and one's own password."""
+
+import time
+from typing import Any
+
+from openmanager.errors import InvalidInput, NotFound, Unauthorized
+from openmanager.security import passwords, revocations
+from openmanager.security.roles import USER_NAME, USER_ROLES, read_role
+from openmanager.stores import identity
+
+_FIELDS = {"role", "password", "enabled"}
+
+
+def listing() -> list[dict[str, Any]]:
+    """Everybody, without their passwords."""
+    return [_shown(user) for user in identity.users()]
+
+
+def put(name: str, asked: dict[str, Any], by: str) -> dict[str, Any]:
+    """Make or change a user; their tokens end. A new one without a password gets one, which is in this answer only.
+
+    Raises InvalidInput and StoreUnavailable.
+    """
+    if not USER_NAME.fullmatch(name):
+        raise InvalidInput("name", "must be 1 to 64 lower-case letters, digits and . _ @ -, the first of them no sign")
+    if unknown := sorted(asked.keys() - _FIELDS):
+        raise InvalidInput(unknown[0], f"is not one of {', '.join(sorted(_FIELDS))}")
+    role = read_role(asked.get("role"), USER_ROLES)
+    enabled = asked.get("enabled", True)
+    if not isinstance(enabled, bool):
+        raise InvalidInput("enabled", "must be true or false")
+    hashed = passwords.hash_password(passwords.read_password(asked["password"])) if "password" in asked else None
+    user = identity.put_user(name, role, hashed, enabled, by, _end_tokens(name))
+    if user is not None:
+        return _shown(user)
+    made = passwords.random_password()
+    user = identity.put_user(name, role, passwords.hash_password(made), enabled, by, _end_tokens(name))
+    assert user is not None
+    return {**_shown(user), "password": made}
+
+
+def delete(name: str) -> None:
+    """Forget a user, whose tokens end. Raises NotFound and StoreUnavailable."""
+    if not USER_NAME.fullmatch(name) or not identity.delete_user(name, _end_tokens(name)):
+        raise NotFound(f"there is no user {name[:64]!r}")
+
+
+def change_password(name: str, current: Any, new: Any) -> None:
+    """Change one's own; all one's tokens end. Raises Unauthorized, InvalidInput and StoreUnavailable."""
+    new = passwords.read_password(new)
+    user = identity.user(name)
+    right = isinstance(current, str) and passwords.verify_password(current, user.password if user else None)
+    if user is None or not right:
+        raise Unauthorized("the current password is wrong")
+    if not identity.set_password(name, user.password, passwords.hash_password(new), _end_tokens(name)):
+        raise Unauthorized("the current password is wrong")
+
+
+def _end_tokens(name: str) -> Any:
+    return lambda: revocations.revoke_user(name, time.time())
+
+
+def _shown(user: identity.User) -> dict[str, Any]:
+    return {
+        "name": user.name,
+        "role": user.role,
+        "enabled": user.enabled,
+        "created": user.created.isoformat(),
+        "changed": user.changed.isoformat(),
+        "changed_by": user.changed_by,
+    }

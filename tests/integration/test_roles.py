@@ -1,0 +1,119 @@
+"""Every route × every role × every credential that must not be let in. Routes come from serverless.yml."""
+
+import importlib
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from openmanager.security.roles import ROLES
+from openmanager.settings import settings
+from openmanager.web.auth import check_declared, routes_of
+
+from infra.local.serverless import read_service
+from infra.openapi import ROOT
+from tests.conftest import API_KEY
+from tests.credentials import BAD, GOOD, JWT_KEYS
+from tests.events import invoke
+
+READ = {"viewer", "operator", "admin", "auditor"}
+# What each route is for, written down apart from the code; what is not named here is for readers if it is a GET, and
+# for operators if it is not.
+PUBLIC = {"/api/health", "/api/docs", "/api/docs/{asset}", "/api/openapi.json", "/api/auth/token"}
+TOKEN = {"/api/auth/refresh", "/api/auth/logout", "/api/auth/password"}
+AGENT = {"/api/ingest", "/api/v1/write", "/v1/metrics"}
+ADMIN = ("/api/users", "/api/keys", "/api/notifications/targets")
+OPERATOR = {"/api/notifications/outbox"}
+READER = {"/api/stream/ticket"}
+
+
+def allowed(method: str, path: str) -> set[str]:
+    """The roles that a route is for; `anyone`, `token` and `cron` stand for themselves."""
+    if path in PUBLIC:
+        return {"anyone"}
+    if path in TOKEN:
+        return {"token"}
+    if path == "/api/tick":
+        return {"cron"}
+    if path in AGENT:
+        return {"agent", "admin"}
+    if path.startswith(ADMIN):
+        return {"admin"}
+    if path == "/api/audit":
+        return {"auditor", "admin"}
+    reads = (method == "GET" and path not in OPERATOR) or path in READER
+    return READ if reads else {"operator", "admin"}
+
+
+@lru_cache(maxsize=1)
+def doors() -> tuple[tuple[Any, str, str], ...]:
+    """(function's module, method, path) of every route."""
+    return tuple(
+        (importlib.import_module(function.module), route.method, route.path)
+        for function in read_service(ROOT / "serverless.yml").functions
+        for route in function.routes
+    )
+
+
+@pytest.fixture
+def stage(stores_env: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("OPENMANAGER_JWT_KEYS", JWT_KEYS)
+    monkeypatch.setenv("OPENMANAGER_CRON_SECRET", "the-schedulers-secret-0123456789")
+    monkeypatch.setenv("OPENMANAGER_STREAM_WINDOW_S", "0")
+    settings.cache_clear()
+    yield
+    settings.cache_clear()
+
+
+def answer(module: Any, method: str, path: str, bearer: str | None) -> int:
+    concrete = path.replace("{asset}", "swagger-ui.css").replace("{", "no-such-").replace("}", "")
+    return invoke(module.handler, method, concrete, key=bearer).status
+
+
+def test_every_route_says_who_may_call_it() -> None:
+    for module, method, path in doors():
+        check_declared(module.app.routes)
+        declared = {(m, r.path) for r in routes_of(module.app.routes) for m in r.methods or ()}
+        assert (method, path) in declared
+
+
+def test_a_route_that_says_nothing_keeps_its_function_from_loading() -> None:
+    app = FastAPI()
+    app.add_api_route("/forgotten", lambda: None)
+    with pytest.raises(LookupError, match="/forgotten"):
+        check_declared(app.routes)
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_a_role_reaches_what_is_for_it_and_nothing_else(name: str, stage: None) -> None:
+    role = name.rpartition(" ")[2]
+    wrong = []
+    for module, method, path in doors():
+        may = allowed(method, path)
+        status = answer(module, method, path, GOOD[name]())
+        if "anyone" in may or role in may or ("token" in may and name.startswith("token")):
+            right = status not in (401, 403, 500)
+        else:
+            # Somebody known is told so; where no role counts, their credential is none.
+            right = status == (403 if may <= set(ROLES) else 401)
+        if not right:
+            wrong.append((method, path, status))
+    assert wrong == []
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_what_is_no_credential_opens_nothing(name: str, stage: None) -> None:
+    bearer, wrong = BAD[name](), []
+    for module, method, path in doors():
+        status = answer(module, method, path, bearer)
+        right = status not in (401, 403, 500) if "anyone" in allowed(method, path) else status == 401
+        if not right:
+            wrong.append((method, path, status))
+    assert wrong == []
+
+
+def test_the_key_of_the_settings_is_an_administrators(stage: None) -> None:
+    statuses = {path: answer(module, method, path, API_KEY) for module, method, path in doors()}
+    refused = {path for path, status in statuses.items() if status in (401, 403)}
+    assert refused == TOKEN | {"/api/tick"}
