@@ -30,7 +30,7 @@ def test_it_pages_as_the_rules_say_and_settles_the_ledger() -> None:
     whole = found.as_dict()
     assert whole["record"]["incidents"] == 1
     assert whole["minutes"] == 90
-    assert whole["cost"]["redis_commands"] == 90 * 9 + 18 * 17
+    assert whole["cost"]["redis_commands"] == 90 * 6 + 18 * 18
     assert replay([]).as_dict()["fired"] == 0
 
 

@@ -16,9 +16,9 @@ from openmanager.watch.judge import judge, values
 from openmanager.watch.outcome import PATHS_EVERY_MIN, archived
 from openmanager.watch.state import new_states
 
-# Redis commands a minute of a round of one shard, of a push, and of an archive run every five minutes: as counted in
+# Redis commands of a minute's tick with one shard, of a push, and of an archive run every five minutes: as counted in
 # tests/bench. The price of a command is Upstash's pay as you go, US dollars, as of 2026-11.
-ROUND_COMMANDS, PUSH_COMMANDS, ARCHIVE_COMMANDS = 8, 1, 17
+ROUND_COMMANDS, PUSH_COMMANDS, ARCHIVE_COMMANDS = 5, 1, 18
 USD_A_COMMAND = 0.2e-5
 
 Table = NDArray[np.float64]
