@@ -1,0 +1,45 @@
+"""Fifty clients at once, through the gateway that people start and a real Valkey."""
+
+import re
+import time
+import urllib.request
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from openmanager.web.limits import WINDOW_S
+
+from infra.local.process import free_port
+from tests.live import LiveStack
+
+CLIENTS, REQUESTS, LIMIT = 50, 4, 100
+
+
+def remaining(stack: LiveStack) -> int:
+    """How many more requests the budget has room for, as an answer says."""
+    request = urllib.request.Request(stack.url + "/api/servers", headers={"Authorization": f"Bearer {stack.token}"})
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        said = re.search(r'"people";r=(\d+)', answer.headers["RateLimit"])
+    assert said is not None
+    return int(said[1])
+
+
+def test_of_fifty_clients_at_once_exactly_as_many_requests_are_let_in_as_the_limit_says(tmp_path: Path) -> None:
+    stack = LiveStack(tmp_path, free_port())
+    stack.env["OPENMANAGER_REQUEST_LIMIT"] = str(LIMIT)
+    stack.start()
+    try:
+        begun, left = time.time(), remaining(stack)
+        with ThreadPoolExecutor(CLIENTS) as clients:
+            answers = Counter(
+                status for status, _ in clients.map(lambda _: stack.ask("/api/servers"), range(CLIENTS * REQUESTS))
+            )
+        ended = time.time()
+        health = stack.ask("/api/health")[0]
+    finally:
+        stack.stop()
+    # After a window's end the share of it that is left falls by one request every nine seconds.
+    more = int((ended - begun) * LIMIT / WINDOW_S) + 1 if begun // WINDOW_S != ended // WINDOW_S else 0
+    assert left <= answers[200] <= left + more, answers
+    assert answers[200] + answers[429] == CLIENTS * REQUESTS
+    assert health == 200
