@@ -7,6 +7,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from openmanager.errors import StoreUnavailable
@@ -74,15 +75,44 @@ def test_a_used_stack_wrote_no_secret_into_its_logs(talkative: LiveStack) -> Non
     query = urllib.parse.urlencode({"token": known["token"]})
     talkative.ask(f"/api/servers?{query}")
     assert talkative.ask("/api/tick", "POST")[0] == 200
-    mistyped = urllib.request.Request(f"{talkative.url}/api/servers", headers={"Authorization": f"Bearer {WRONG}"})
-    with pytest.raises(urllib.error.HTTPError) as refused:
-        urllib.request.urlopen(mistyped, timeout=10)
-    refused.value.close()
-    assert refused.value.code == 401
+    assert send(talkative, "GET", "/api/servers", bearer=WRONG)[0] == 401
+    # All that the stack made for itself: keys, passwords of stores, what signs tokens.
+    made = json.loads((talkative.data / "secrets.json").read_text())
+    assert {"OPENMANAGER_API_KEY", "OPENMANAGER_JWT_KEY", "postgres_password"} <= set(made)
+    secrets = {**SECRETS, **made, **log_in_and_out(talkative), "wrong key": WRONG}
     written = "\n".join(path.read_text(errors="replace") for path in (talkative.data / "logs").iterdir())
     assert "GET /api/servers: 401" in written
-    secrets = {**SECRETS, "wrong key": WRONG, **{name: value for name, value in known.items() if name != "url"}}
     assert {name for name, value in secrets.items() if value in written} == set()
+
+
+def log_in_and_out(stack: LiveStack) -> dict[str, str]:
+    """What people and programs are given and send: a token, a renewed one, passwords right and wrong, an API key."""
+    user = {"user": stack.credentials["user"], "password": stack.credentials["password"]}
+    assert send(stack, "POST", "/api/auth/token", {**user, "password": WRONG})[0] == 401
+    _, answer = send(stack, "POST", "/api/auth/token", user)
+    _, renewed = send(stack, "POST", "/api/auth/refresh", bearer=answer["access_token"])
+    assert send(stack, "GET", "/api/servers", bearer=renewed["access_token"] + "x")[0] == 401
+    _, ticket = send(stack, "POST", "/api/stream/ticket", bearer=renewed["access_token"])
+    assert send(stack, "GET", f"/api/stream?ticket={ticket['ticket'][:-1]}", bearer="")[0] == 401
+    key = {"name": "agents", "role": "agent", "servers": ["web-*"]}
+    _, made = send(stack, "POST", "/api/keys", key, renewed["access_token"])
+    assert send(stack, "GET", "/api/servers", bearer=made["key"])[0] == 403
+    assert send(stack, "POST", "/api/auth/logout", bearer=renewed["access_token"])[0] == 204
+    tokens = {"token": answer["access_token"], "renewed": renewed["access_token"], "ticket": ticket["ticket"][:-1]}
+    return {**tokens, "API key": made["key"], "password": user["password"]}
+
+
+def send(stack: LiveStack, method: str, path: str, document: Any = None, bearer: str | None = None) -> tuple[int, Any]:
+    """(status, body), with the administrator's key unless another bearer is given."""
+    headers = {"Authorization": f"Bearer {stack.token if bearer is None else bearer}"}
+    octets = None if document is None else json.dumps(document).encode()
+    request = urllib.request.Request(stack.url + path, octets, headers, method=method)
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return answer.status, json.loads(answer.read() or b"null")
+    except urllib.error.HTTPError as refused:
+        with refused:
+            return refused.code, json.loads(refused.read() or b"null")
 
 
 def test_functions_without_their_stores_say_so_and_no_password(
@@ -92,12 +122,14 @@ def test_functions_without_their_stores_say_so_and_no_password(
         "DATABASE_URL": "database-password-0123456789",
         "UPSTASH_REDIS_REST_TOKEN": "redis-token-0123456789",
         "OPENMANAGER_CRON_SECRET": "cron-secret-0123456789-abcdef",
+        "OPENMANAGER_JWT_KEYS": "jwt-signing-secret-0123456789-abcdefgh",
         "OPENMANAGER_API_KEY": stores_env["OPENMANAGER_API_KEY"],
     }
     monkeypatch.setenv("DATABASE_URL", f"postgresql://om:{secrets['DATABASE_URL']}@127.0.0.1:1/none")
     monkeypatch.setenv("UPSTASH_REDIS_REST_URL", "http://127.0.0.1:1")
     monkeypatch.setenv("UPSTASH_REDIS_REST_TOKEN", secrets["UPSTASH_REDIS_REST_TOKEN"])
     monkeypatch.setenv("OPENMANAGER_CRON_SECRET", secrets["OPENMANAGER_CRON_SECRET"])
+    monkeypatch.setenv("OPENMANAGER_JWT_KEYS", f"first:{secrets['OPENMANAGER_JWT_KEYS']}")
     settings.cache_clear()
     reset()
     lines: list[str] = []
