@@ -51,8 +51,8 @@ class Gateway:
             if entry.method in ("*", method):
                 await entry.app(scope, receive, send)
                 return
-        if here:
-            allowed = ", ".join(sorted({entry.method for entry in here}))
+        # The one OPTIONS route answers for every path, those that are none too.
+        if allowed := ", ".join(sorted({entry.method for entry in here} - {"OPTIONS"})):
             await _problem(send, 405, f"{method} is not possible on {path}", allow=allowed)
         elif path == "/":
             await _reply(send, 307, b"", location=HOME)

@@ -53,6 +53,7 @@ def doors() -> tuple[tuple[Any, str, str], ...]:
         (importlib.import_module(function.module), route.method, route.path)
         for function in read_service(ROOT / "serverless.yml").functions
         for route in function.routes
+        if route.method != "OPTIONS"
     )
 
 
