@@ -14,7 +14,7 @@ app = create_app("system")
 app.include_router(documentation.router)
 
 
-@app.get("/api/health")
+@app.get("/api/health", responses={503: {"description": "the same, with what is away"}})
 def health(_: Anyone, response: Response) -> dict[str, Any]:
     """Whether this function runs and reaches Redis; 503 when it does not."""
     answer = check()
