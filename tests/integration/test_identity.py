@@ -3,6 +3,7 @@
 import json
 import threading
 import time
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import quote
 
@@ -10,17 +11,19 @@ import psycopg
 import pytest
 from openmanager.security import keys, login, passwords, programs, revocations
 from openmanager.settings import settings
-from openmanager.stores import admission
+from openmanager.stores import admission, audit
 from openmanager.stores.segments import read_server_frames, segments_between
 
 from functions.access.handler import handler as access
 from functions.auth.handler import handler as auth
 from functions.ingest.handler import handler as ingest
 from functions.servers.handler import handler as servers
+from infra.local.administrator import first_administrator
 from infra.local.stack import Upstash
 from tests.conftest import API_KEY
 from tests.credentials import JWT_KEYS, SECOND, SECRET
 from tests.events import Reply, invoke
+from tests.live import LiveStack
 
 PASSWORD = "correct horse battery"
 SAMPLES = [{"metrics": {"load_1m": 1.0}}]
@@ -45,6 +48,13 @@ def enter(user: str = "ann", password: str = PASSWORD) -> Reply:
 
 def make_user(role: str = "operator", name: str = "ann") -> None:
     assert ask(access, "PUT", f"/api/users/{name}", {"role": role, "password": PASSWORD}).status == 200
+
+
+def own_clock(module: Any, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The seconds that this module goes by from now on; everybody else keeps the machine's."""
+    clock = [time.monotonic()]
+    monkeypatch.setattr(module, "time", SimpleNamespace(time=time.time, monotonic=lambda: clock[0]))
+    return clock
 
 
 def reads(token: str) -> int:
@@ -165,8 +175,7 @@ def test_a_warm_function_hears_of_a_logout_within_30_seconds_by_one_command(
     make_user()
     token = enter().json()["access_token"]
     assert reads(token) == 200
-    clock = [revocations.time.monotonic()]
-    monkeypatch.setattr(revocations.time, "monotonic", lambda: clock[0])
+    clock = own_clock(revocations, monkeypatch)
     # Another process revokes it:
     admission.revoke(f"token|{login.tokens.read(token).jti}", clock[0] + 1e10, 0)
     empty_redis.reset_stats()
@@ -355,8 +364,7 @@ def test_an_agents_push_stays_one_command_while_its_key_is_known(
 def test_when_a_key_was_used_is_told_with_a_later_look_at_the_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     made = make_key(role="viewer", servers=None)
     reads(made["key"])
-    clock = [keys.time.monotonic()]
-    monkeypatch.setattr(keys.time, "monotonic", lambda: clock[0])
+    clock = own_clock(keys, monkeypatch)
     clock[0] += 61
     reads(made["key"])
     (listed,) = ask(access, "GET", "/api/keys").json()["keys"]
@@ -394,3 +402,26 @@ def test_no_secret_reaches_the_log(caplog: pytest.LogCaptureFixture) -> None:
         assert bearer not in caplog.text
     for secret in (PASSWORD, "a wrong password", SECRET, API_KEY):
         assert secret not in caplog.text
+
+
+def test_the_first_administrator_of_a_stack_logs_in_with_what_it_printed(live_gateway: LiveStack) -> None:
+    known = live_gateway.credentials
+    assert f"{known['user']} / {known['password']}" in live_gateway.said.read_text()
+    body = json.dumps({"user": known["user"], "password": known["password"]}).encode()
+    status, answer = live_gateway.ask("/api/auth/token", "POST", body)
+    assert (status, json.loads(answer)["role"]) == (200, "admin")
+    key, password = live_gateway.token, known["password"]
+    assert first_administrator(live_gateway.url, key, password) == password
+    path = f"/api/users/{known['user']}"
+    assert live_gateway.ask(path, "PUT", json.dumps({"role": "admin", "password": password}).encode())[0] == 200
+    assert first_administrator(live_gateway.url, key, password) == ""
+
+
+def test_who_changed_users_and_keys_is_in_the_audit_log() -> None:
+    make_user()
+    key = make_key()
+    ask(access, "DELETE", f"/api/keys/{key['id']}")
+    ask(access, "DELETE", "/api/users/ann")
+    rows = [(row["actor"], row["action"], row["target"]) for row in audit.read(0, 10)]
+    ends = [("key.add", key["id"]), ("key.delete", key["id"]), ("user.delete", "ann")]
+    assert rows == [("api key", action, target) for action, target in [("user.put", "ann"), *ends]]
