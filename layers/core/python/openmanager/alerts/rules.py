@@ -77,7 +77,7 @@ DEFAULTS: tuple[Rule, ...] = (
     # 20 % are told then, at .01 false pages a server and day, against 51 % and .59 at level 1 and three minutes
     # (tests/bench/pages.py).
     Rule("anomaly", "anomaly", warning=2.5, recover_warning=1.75, for_min=5, keep_firing_min=15),
-    Rule("failure", "failure", warning=0.7, recover_warning=0.4, for_min=5, keep_firing_min=15, weekly_budget=1),
+    Rule("failure", "failure", warning=0.8, recover_warning=0.5, for_min=5, keep_firing_min=15, weekly_budget=1),
     *(
         Rule(
             f"{metric.partition('_')[0]}_exhaustion",
