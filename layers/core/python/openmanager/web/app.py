@@ -1,6 +1,5 @@
 """The app of one function, and its entry on Lambda."""
 
-from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI
@@ -9,7 +8,7 @@ from starlette.types import ASGIApp
 
 from openmanager.web.auth import check_declared
 from openmanager.web.headers import BrowserHeaders
-from openmanager.web.problems import add_problem_handlers
+from openmanager.web.problems import add_problem_handlers, phrase
 
 VERSION = "0.1.0"
 
@@ -62,7 +61,7 @@ def _add_problems(path: str, operation: dict[str, Any]) -> None:
     responses.pop("422", None)
     for status, why in sorted(told.items()):
         answer = {
-            "description": f"{HTTPStatus(status).phrase}: {why}",
+            "description": f"{phrase(status)}: {why}",
             "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
         }
         responses.setdefault(str(status), answer)

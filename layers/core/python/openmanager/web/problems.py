@@ -23,7 +23,13 @@ _STATUS: dict[type[errors.OpenManagerError], HTTPStatus] = {
     errors.SlowDown: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.StoreUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
 }
+_RENAMED = {413: "Content Too Large", 422: "Unprocessable Content"}
 _RETRY_AFTER_S = 5
+
+
+def phrase(status: int) -> str:
+    """A status in words, the same on every Python: some were renamed by RFC 9110, which 3.13 follows."""
+    return _RENAMED.get(status, HTTPStatus(status).phrase)
 
 
 def problem(status: int, detail: str, **more: object) -> Response:
@@ -33,7 +39,7 @@ def problem(status: int, detail: str, **more: object) -> Response:
         headers["WWW-Authenticate"] = "Bearer"
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         headers["Retry-After"] = str(_RETRY_AFTER_S)
-    body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail, **more}
+    body = {"type": "about:blank", "title": phrase(status), "status": status, "detail": detail, **more}
     return JSONResponse(body, status, headers, media_type="application/problem+json")
 
 
