@@ -9,12 +9,8 @@ from numpy.typing import ArrayLike, NDArray
 from openmanager.evaluation.arguments import Floats, numbers
 from openmanager.inference import backtest, candidates, forecast
 
-# A back-test every so many steps, counted from the first row, as the live round does it.
-TEST_EVERY = 15
 # Windows in one call of the network: bounds its memory, and does not change a bit of the result.
 _BATCH = 1024
-# The smallest step worth telling from rest, as a share of the range.
-_FLOOR_SHARE = 0.001
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -125,7 +121,7 @@ def _test_ends(series: Floats) -> NDArray[np.int64]:
     """The index of the newest value at each back-test of a series (n,)."""
     known = np.flatnonzero(~np.isnan(series))
     first = int(known[0]) + backtest.HISTORY - 1 if len(known) else len(series)
-    return np.arange(-(-first // TEST_EVERY) * TEST_EVERY, len(series), TEST_EVERY)
+    return np.arange(-(-first // backtest.EVERY) * backtest.EVERY, len(series), backtest.EVERY)
 
 
 def _ending(series: Floats, ends: NDArray[np.int64], length: int) -> Floats:
@@ -166,7 +162,7 @@ def _complete(windows: Floats) -> None:
 
 def _floor(windows: Floats, high: float | None) -> Floats:
     reach: Floats = np.abs(windows).max(axis=1) if high is None else np.full(len(windows), float(high))
-    return _FLOOR_SHARE * reach
+    return forecast.FLOOR_SHARE * reach
 
 
 def _held(table: Floats) -> Floats:

@@ -21,6 +21,8 @@ from openmanager.inference.runtime import Network
 
 HISTORY = forecast.WINDOW + forecast.STEPS
 COVERAGES = (0.5, 0.8, 0.95)
+# Steps of the minute grid between two back-tests of a series.
+EVERY = 15
 # Steps ahead at which errors are learnt; between them the quantiles are interpolated over log(step).
 KNOTS = (1, 3, 10, 30)
 # Half-life of the discounted error, in back-tests; 25 to 400 pick alike on the development servers.

@@ -10,6 +10,8 @@ from openmanager.inference.runtime import Array, Network, model
 WINDOW = 60
 STEPS = 30
 UNITS = 50
+# The smallest step worth telling from rest, as a share of the range: what `floor` is made of.
+FLOOR_SHARE = 0.001
 # Slow series, such as memory in use, move by a hundredth of a thousandth of their range a step: a scale that stops
 # shrinking before that leaves them within the network's noise, and is worse than the last value on them.
 REST = 0.01

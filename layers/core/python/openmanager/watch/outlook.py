@@ -11,15 +11,12 @@ from openmanager.inference import backtest, candidates, forecast
 from openmanager.inference.exhaustion import View
 from openmanager.watch.state import BOUNDED, WINDOW, States, kept
 
-# Minutes between two back-tests of a server; its first minute decides which, so that a shard's are spread.
-TEST_EVERY_MIN = 15
 # The interval that is published: 80 %.
 PUBLISHED = backtest.COVERAGES.index(0.8)
 BOUNDED_AT = [FORECAST_METRICS.index(key) for key in BOUNDED]
 
 _COLUMNS = [COLUMN[k] for k in FORECAST_METRICS]
 _HIGH = np.array([METRIC[k].high or np.inf for k in FORECAST_METRICS])
-_FLOOR_SHARE = 0.001
 
 Table = NDArray[np.float64]
 
@@ -34,7 +31,8 @@ def learn(states: States, minute: int, x: Table, absent: list[str]) -> None:
     value = np.where(np.isnan(value), windows[:, :, -1], value)
     windows[:, :, :-1] = windows[:, :, 1:].copy()
     windows[:, :, -1] = value
-    due = np.flatnonzero((minute - states["first"]) % TEST_EVERY_MIN == 0)
+    # A server's first minute decides which ones are its turn, so that a shard's are spread.
+    due = np.flatnonzero((minute - states["first"]) % backtest.EVERY == 0)
     at, series = np.nonzero(~np.isnan(windows[due]).any(axis=2))
     if not len(at):
         return
@@ -77,7 +75,7 @@ def say(states: States, absent: list[str]) -> tuple[list[dict[str, Any]], View |
 def floors(windows: Table, series: NDArray[np.int64]) -> Table:
     """The smallest step (n,) worth telling from rest: a thousandth of the range, or of the largest value."""
     high = _HIGH[series]
-    return _FLOOR_SHARE * np.where(np.isfinite(high), high, np.abs(windows).max(axis=1))
+    return forecast.FLOOR_SHARE * np.where(np.isfinite(high), high, np.abs(windows).max(axis=1))
 
 
 def skilled(records: backtest.Records) -> NDArray[np.bool_]:
