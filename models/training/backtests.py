@@ -25,8 +25,8 @@ EVERY = {"smd": 15, "asd": 15, "nab": 6, "host": 2}
 GRIDS = {"5min": (5, 15, None), "1h": (60, 3, 24)}
 # The start is reported apart: so many forecasts, a day of minutes.
 FIRST = 96
-# A series that shows one and the same value more often than this cannot lie outside an 80 % interval one time in five.
-IDLE = 0.8
+# Fewer moments of a series than these say nothing of their coverage.
+FEWEST = 20
 LEVEL = backtest.COVERAGES.index(0.8)
 KINDS = ("ours", "naive", "walk")
 Floats = NDArray[np.float64]
@@ -40,7 +40,8 @@ class Replay:
     `error` (T, n, candidates); `picked`, `winner` (T, n); `cover`, `width`, `score` (kinds, T, n, 3): share of outcomes
     inside the intervals, their width, their interval score (Gneiting & Raftery, JASA 102, 2007), by KINDS: ours, the
     last value with back-tested intervals, the last value with a random walk's; `ends` (T, n, 2) whether ours of 80 %
-    hold at the first and the last step; `idle` (n,); `records` (n,) at the end.
+    hold at the first and the last step; `rest` (T, n) 1 where the window was at rest, which whoever forecasts knows;
+    `records` (n,) at the end.
     """
 
     series: list[Series]
@@ -51,7 +52,7 @@ class Replay:
     width: Floats
     score: Floats
     ends: Floats
-    idle: NDArray[np.bool_]
+    rest: Floats
     records: backtest.Records
 
 
@@ -109,13 +110,11 @@ def replays(judged: Judged) -> list[Replay]:
 
 
 def start(played: Sequence[Replay]) -> Floats:
-    """`backtest.START` anew (knots, coverages): where the quantiles of the moving series end, their median in each
-    source, the geometric mean of the sources."""
+    """`backtest.START` anew (knots, coverages): where the quantiles of series that move end, their median in
+    each source, the geometric mean of the sources."""
     sources = sorted({r.series[0].source for r in played})
-    own = [
-        np.concatenate([r.records["quantile"][~r.idle] for r in played if r.series[0].source == name])
-        for name in sources
-    ]
+    ends = [(r.series[0].source, r.records["quantile"][_moving(r).sum(axis=0) >= FEWEST]) for r in played]
+    own = [np.concatenate([quantiles for source, quantiles in ends if source == name]) for name in sources]
     mean: Floats = np.exp(np.mean([np.log(np.median(q, axis=0)) for q in own], axis=0))
     return mean
 
@@ -135,7 +134,7 @@ def replay(series: list[Series], network: Network, every: int, season: int | Non
     error = np.full((count, n, len(candidates.NAMES)), np.nan)
     picked, winner = np.full((2, count, n), np.nan)
     measures = np.full((3, len(KINDS), count, n, len(backtest.COVERAGES)), np.nan)
-    ends = np.full((count, n, 2), np.nan)
+    ends, resting = np.full((count, n, 2), np.nan), np.full((count, n), np.nan)
     ours, naive = backtest.new(n), backtest.new(n)
     waiting: deque[tuple[Floats, ...]] = deque()
     for t in range(count):
@@ -143,23 +142,24 @@ def replay(series: list[Series], network: Network, every: int, season: int | Non
         rows = np.stack([parts[i][t * every :][: WINDOW + STEPS] for i in alive])
         windows, truth, floor = rows[:, :WINDOW], rows[:, WINDOW:], floors[alive]
         if len(waiting) * every >= STEPS:
-            paths, came, scale = (a[alive] for a in waiting.popleft())
-            ours[alive] = backtest.update(ours[alive], paths, came, scale)
-            naive[alive] = backtest.update(naive[alive], _held(paths), came, scale)
+            paths, came, scale, rest = (a[alive] for a in waiting.popleft())
+            ours[alive] = backtest.update(ours[alive], paths, came, scale, rest == 1)
+            naive[alive] = backtest.update(naive[alive], _held(paths), came, scale, rest == 1)
         paths = candidates.paths(windows, floor, season=season, network=network)
         scale = forecast.step_size(windows, floor)
-        waiting.append(tuple(_spread(a, alive, n) for a in (paths, truth, scale)))
+        rest = backtest.at_rest(windows)
+        waiting.append(tuple(_spread(a, alive, n) for a in (paths, truth, scale, rest)))
         ahead = backtest.intervals(ours[alive], paths, scale, low=0)
         held = backtest.intervals(naive[alive], _held(paths), scale, low=0)
         error[t, alive] = np.abs(truth[:, None] - paths).mean(axis=2)
         picked[t, alive] = np.abs(truth - ahead.path).mean(axis=1)
-        winner[t, alive] = ahead.winner
+        winner[t, alive], resting[t, alive] = ahead.winner, rest
         bounds = ((ahead.lower, ahead.upper), (held.lower, held.upper), random_walk(windows, floor))
         for kind, (lower, upper) in enumerate(bounds):
             measures[:, kind, t, alive] = _measures(truth[:, None], lower, upper)
         lower, upper = ahead.lower[:, LEVEL], ahead.upper[:, LEVEL]
         ends[t, alive] = ((truth >= lower) & (truth <= upper))[:, [0, -1]]
-    return Replay(series, error, picked, winner, *measures, ends, np.array([_idle(p) for p in parts]), ours)
+    return Replay(series, error, picked, winner, *measures, ends, resting, ours)
 
 
 def random_walk(windows: Floats, floor: Floats) -> tuple[Floats, Floats]:
@@ -190,15 +190,14 @@ def _measures(truth: Floats, lower: Floats, upper: Floats) -> Floats:
     return np.stack([(outside == 0).mean(axis=2), width.mean(axis=2), (width + 2 / miss * outside).mean(axis=2)])
 
 
-def _idle(values: Floats) -> bool:
-    return bool(np.unique(values, return_counts=True)[1].max() > IDLE * len(values))
+def _moving(played: Replay) -> NDArray[np.bool_]:
+    """(T, n): the moments of a series that are not at rest."""
+    return played.rest == 0
 
 
 def _rows(played: Replay) -> list[dict[str, Any]]:
-    """One row of means over time for each series."""
-    cover, width, score = (np.nanmean(a, axis=1) for a in (played.cover, played.width, played.score))
-    first = np.nanmean(played.cover[0, :FIRST, :, LEVEL], axis=0)
-    ends = np.nanmean(played.ends, axis=0)
+    """One row of means over time for each series; those of intervals also over moments that move, None if too few."""
+    moving = _moving(played)
     # A candidate that never applies has no error: NaN without numpy's warning.
     applies = np.isfinite(played.error).any(axis=(0, 1))
     error = np.full(played.error.shape[1:], np.nan)
@@ -209,12 +208,10 @@ def _rows(played: Replay) -> list[dict[str, Any]]:
         {
             "family": s.metric if s.source == "smd" else s.source,
             "smd": s.source == "smd",
-            "idle": bool(played.idle[i]),
-            "cover": cover[:, i],
-            "width": width[:, i, LEVEL],
-            "score": score[:, i, LEVEL],
-            "first": first[i],
-            "ends": ends[i],
+            "cover": np.nanmean(played.cover[0, :, i], axis=0),
+            "rest": float(np.nanmean(played.rest[:, i])),
+            "at_rest": _intervals(played, i, played.rest[:, i] == 1),
+            "moving": _intervals(played, i, moving[:, i]),
             "error": error[i],
             "picked": picked[i],
             "won": share[i] / share[i].sum(),
@@ -223,42 +220,65 @@ def _rows(played: Replay) -> list[dict[str, Any]]:
     ]
 
 
+def _intervals(played: Replay, i: int, moments: NDArray[np.bool_]) -> dict[str, Any] | None:
+    """Measures of a series' intervals by KINDS, means over some of its moments (T,)."""
+    if moments.sum() < FEWEST:
+        return None
+    cover = played.cover[:, moments, i]
+    early = moments[:FIRST]
+    return {
+        "cover": cover.mean(axis=1),
+        "width": played.width[:, moments, i, LEVEL].mean(axis=1),
+        "score": played.score[:, moments, i, LEVEL].mean(axis=1),
+        "first": played.cover[0, :FIRST, i, LEVEL][early].mean() if early.any() else np.nan,
+        "ends": played.ends[moments, i].mean(axis=0),
+    }
+
+
 def _summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """Coverage and picks of a family: means over its series, ratios as geometric means.
 
-    Widths and scores only of series that move: at rest both are nought. Errors only where the last value ever errs.
+    Widths and scores only of moments that move: at rest both are nought. Errors only where the last value ever errs.
     """
-    moving = [r for r in rows if not r["idle"]]
+    moving = [r["moving"] for r in rows if r["moving"]]
+    resting = [r["at_rest"]["cover"][0, LEVEL] for r in rows if r["at_rest"]]
     erring = [r for r in rows if r["error"][candidates.LAST] > 0]
     ratios = np.array([r["error"] / r["error"][candidates.LAST] for r in erring])
     picked = np.array([r["picked"] / r["error"][candidates.LAST] for r in erring])
     lstm = ratios[:, candidates.NAMES.index("lstm")]
     each = {f"{name}_over_last": _geometric(ratios[:, k]) for k, name in enumerate(candidates.NAMES)}
-    covers = np.array([r["cover"] for r in rows])
-    still = np.array([r["cover"] for r in moving])
     return {
         "series": len(rows),
         "moving": len(moving),
-        **{f"cover{round(100 * c)}": float(covers[:, 0, k].mean()) for k, c in enumerate(backtest.COVERAGES)},
-        "moving_cover80": float(still[:, 0, LEVEL].mean()),
-        "moving_worst80": float(still[:, 0, LEVEL].min()),
-        "moving_most80": float(still[:, 0, LEVEL].max()),
-        "moving_within_4_points": float((np.abs(still[:, 0, LEVEL] - 0.8) <= 0.04).mean()),
-        "first_cover80": float(np.mean([r["first"] for r in moving])),
-        "next_cover80": float(np.mean([r["ends"][0] for r in moving])),
-        "last_cover80": float(np.mean([r["ends"][1] for r in moving])),
-        "naive_cover80": float(still[:, 1, LEVEL].mean()),
-        "walk_cover80": float(still[:, 2, LEVEL].mean()),
-        "width_over_naive": _geometric([r["width"][0] / r["width"][1] for r in moving]),
-        "width_over_walk": _geometric([r["width"][0] / r["width"][2] for r in moving]),
-        "score_over_naive": _geometric([r["score"][0] / r["score"][1] for r in moving]),
-        "score_over_walk": _geometric([r["score"][0] / r["score"][2] for r in moving]),
+        "rest": float(np.mean([r["rest"] for r in rows])),
+        "cover80": float(np.mean([r["cover"][LEVEL] for r in rows])),
+        **({"rest_cover80": float(np.mean(resting))} if resting else {}),
+        **(_moving_summary(moving) if moving else {}),
         **{name: value for name, value in each.items() if not np.isnan(value)},
         "picked_over_last": _geometric(picked),
         "picked_beats_last": float((picked < 1).mean()),
         "picked_at_most_last": float((picked <= 1).mean()),
         "lstm_beats_last": float((lstm < 1).mean()),
         "won": {name: float(np.mean([r["won"][k] for r in rows])) for k, name in enumerate(candidates.NAMES)},
+    }
+
+
+def _moving_summary(moving: list[dict[str, Any]]) -> dict[str, Any]:
+    covers = np.array([r["cover"] for r in moving])
+    return {
+        **{f"moving_cover{round(100 * c)}": float(covers[:, 0, k].mean()) for k, c in enumerate(backtest.COVERAGES)},
+        "moving_worst80": float(covers[:, 0, LEVEL].min()),
+        "moving_most80": float(covers[:, 0, LEVEL].max()),
+        "moving_within_4_points": float((np.abs(covers[:, 0, LEVEL] - 0.8) <= 0.04).mean()),
+        "first_cover80": float(np.nanmean([r["first"] for r in moving])),
+        "next_cover80": float(np.mean([r["ends"][0] for r in moving])),
+        "last_cover80": float(np.mean([r["ends"][1] for r in moving])),
+        "naive_cover80": float(covers[:, 1, LEVEL].mean()),
+        "walk_cover80": float(covers[:, 2, LEVEL].mean()),
+        "width_over_naive": _geometric([r["width"][0] / r["width"][1] for r in moving]),
+        "width_over_walk": _geometric([r["width"][0] / r["width"][2] for r in moving]),
+        "score_over_naive": _geometric([r["score"][0] / r["score"][1] for r in moving]),
+        "score_over_walk": _geometric([r["score"][0] / r["score"][2] for r in moving]),
     }
 
 

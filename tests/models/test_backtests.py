@@ -54,6 +54,18 @@ def test_the_families_scores_are_over_the_last_value_and_say_who_spoke() -> None
     assert scores["grids"]["5min"]["series"] == 3
 
 
+def test_what_rests_is_counted_apart_and_leaves_the_moving_moments_their_share() -> None:
+    series = noise(3, 6000)
+    for s in series:
+        for start in range(300, 6000, 600):
+            s.values[start : start + 300] = 50.0
+    memory = backtests.report(series, StandIn())["families"]["memory"]
+    assert 0.35 < memory["rest"] < 0.6
+    assert memory["rest_cover80"] > 0.85
+    assert memory["moving_cover80"] == pytest.approx(0.8, abs=0.03)
+    assert memory["moving_cover80"] < memory["cover80"] < memory["rest_cover80"]
+
+
 def test_a_series_is_judged_once_however_many_networks_may() -> None:
     series = noise(2, 600)
     once = backtests.replays(backtests._once([(series, StandIn()), (series, StandIn())]))

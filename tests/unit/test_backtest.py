@@ -108,6 +108,25 @@ def test_wider_coverage_is_never_a_narrower_interval() -> None:
         assert (np.diff(records["quantile"], axis=2) >= 0).all()
 
 
+def test_at_rest_is_a_window_in_which_one_value_takes_more_than_four_in_five() -> None:
+    windows = np.tile(np.arange(60.0), (4, 1))
+    windows[0] = 7.0
+    windows[1, :49] = 99.0
+    windows[2, :48] = 99.0
+    assert backtest.at_rest(windows).tolist() == [True, True, False, False]
+
+
+def test_moments_at_rest_leave_the_interval_as_it_is_and_others_do_not() -> None:
+    start = after(backtest.new(2), off_by({}, 2), 20)
+    rest = np.array([True, False])
+    told = backtest.update(start, off_by({candidates.LAST: 0.0}, 2), np.zeros((2, 30)), np.ones(2), rest)
+    for name in ("quantile", "usual"):
+        assert (told[name][0] == start[name][0]).all()
+        assert (told[name][1] < start[name][1]).all()
+    assert (told["count"] == start["count"] + 1).all()
+    assert (told["error"][:, candidates.LAST] < start["error"][:, candidates.LAST]).all()
+
+
 def test_bounds_of_the_metric_bound_path_and_intervals() -> None:
     records = backtest.new(2)
     paths = off_by({candidates.LAST: 120.0}, 2)

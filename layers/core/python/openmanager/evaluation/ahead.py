@@ -108,13 +108,15 @@ def rolling(series: ArrayLike, *, low: float | None = None, high: float | None =
     )
 
 
-def _tests(series: Floats, high: float | None) -> list[tuple[Floats, Floats, Floats]]:
-    """For each back-test of a series: the paths (1, candidates, 30) from 30 steps ago, what came (1, 30), the scale."""
+def _tests(series: Floats, high: float | None) -> list[tuple[Floats, Floats, Floats, NDArray[np.bool_]]]:
+    """What `backtest.update` takes at each back-test of a series, beside the records."""
     histories = _ending(series, _test_ends(series), backtest.HISTORY)
     windows, truth = histories[:, : forecast.WINDOW], histories[:, forecast.WINDOW :]
     floor = _floor(histories, high)
     paths, scale = _paths(windows, floor), forecast.step_size(windows, floor)
-    return [(paths[i : i + 1], truth[i : i + 1], scale[i : i + 1]) for i in range(len(paths))]
+    rest = backtest.at_rest(windows)
+    each = (slice(i, i + 1) for i in range(len(paths)))
+    return [(paths[i], truth[i], scale[i], rest[i]) for i in each]
 
 
 def _test_ends(series: Floats) -> NDArray[np.int64]:

@@ -5,6 +5,8 @@ The candidate with the least discounted mean absolute error wins. The intervals 
 past errors: conformal prediction with quantiles that follow the series (Gibbs & Candès, NeurIPS 2021, in the
 multiplicative form of Robbins & Monro's stochastic approximation), so that a share of about 80 % of the outcomes lies
 in the 80 % interval whatever the distribution, in the long run and on average over time, not at each single moment.
+Moments at rest are left out of that (`at_rest`): there one value takes nearly every outcome, and an interval that holds
+it holds more than 80 %; learnt from, they would make the intervals too narrow for when the series moves again.
 
 A step costs one more path of the network; every 10 to 30 steps of the grid is enough (measured at 15). One record of
 106 bytes a series and grid; only + − * / sqrt and comparisons, element by element: the same bits in any batch.
@@ -38,6 +40,8 @@ SHORT_HALF_LIFE, BREAK, FEWEST = 2, 0.5, 3
 GAIN = 0.1
 # The memory of the series' usual error, in back-tests.
 USUAL_WEIGHT = 0.02
+# A window in which one value takes more than this share is at rest.
+STILL = 0.8
 # Error over scale on the development servers, (knots, coverages): where a series starts. Medians over its series of
 # each source, the sources weighing alike, by `models.training.backtests.start`.
 START = (
@@ -107,16 +111,27 @@ def learn(
         raise ValueError(f"history must be (n, {HISTORY}), got {history.shape}")
     windows = history[:, : forecast.WINDOW]
     paths = candidates.paths(windows, floor, season=season, network=network)
-    return update(records, paths, history[:, forecast.WINDOW :], forecast.step_size(windows, floor))
+    return update(records, paths, history[:, forecast.WINDOW :], forecast.step_size(windows, floor), at_rest(windows))
 
 
-def update(records: Records, paths: Table, truth: Table, scale: Table) -> Records:
+def at_rest(windows: NDArray[np.floating[Any]]) -> NDArray[np.bool_]:
+    """Whether one and the same value takes more than STILL of each window (n, 60)."""
+    # More than half of a window is one value only if the value in its middle is that one.
+    middle = np.partition(windows, windows.shape[1] // 2, axis=1)[:, windows.shape[1] // 2]
+    rest: NDArray[np.bool_] = (windows == middle[:, None]).sum(axis=1) > STILL * windows.shape[1]
+    return rest
+
+
+def update(
+    records: Records, paths: Table, truth: Table, scale: Table, rest: NDArray[np.bool_] | bool = False
+) -> Records:
     """The records (n,) after one back-test of paths already at hand.
 
     `paths` (n, candidates, 30) as `candidates.paths` gave them 30 steps ago (NaN where a candidate does not apply),
-    `truth` (n, 30) what came since, `scale` (n,) the step size of the windows that the paths started from.
+    `truth` (n, 30) what came since, `scale` (n,) the step size of the windows that the paths started from, `rest` (n,)
+    whether those were `at_rest`: then the candidates' errors count, and the intervals stay.
     """
-    records = records.copy()
+    before, records = records, records.copy()
     off = np.abs(truth[:, None] - paths)
     error = _mean(off).astype(np.float32)
     speaker = np.take_along_axis(off, records["winner"].astype(np.int64)[:, None, None], axis=1)[:, 0]
@@ -128,6 +143,8 @@ def update(records: Records, paths: Table, truth: Table, scale: Table) -> Record
     mean = _mean(speaker).astype(np.float32)
     weight = np.maximum(np.float32(USUAL_WEIGHT), np.float32(1) / (np.float32(1) + records["count"]))
     records["usual"] += weight * (mean - records["usual"])
+    for name in ("quantile", "usual"):
+        records[name][np.broadcast_to(rest, len(records))] = before[name][np.broadcast_to(rest, len(records))]
     records["error"] = records["error"] * _KEEP + error
     records["recent"] = records["recent"] * _KEEP_SHORT + error
     records["count"] += np.float32(1)
