@@ -9,6 +9,7 @@
     evaluate FILE.csv [--help]                              score a recording of your own with the models
     replay FILE.csv[=ROLE]... [--help]                      say what a recording would have paged
     audit export|verify FILE [--help]                       fetch the audit log, find what was done to it
+    seal [--help]                                           encrypt notification secrets with the first key
     install                                                 only make .venv and install into it
 
 The first call makes .venv in this folder and installs requirements.lock into it; later calls do so only when that file
@@ -32,7 +33,7 @@ NEW_ENOUGH = f"import sys; sys.exit(sys.version_info < {NEEDED!r})"
 
 HERE = Path(__file__).resolve().parent
 LOCK = HERE / "requirements.lock"
-COMMANDS = ("up", "test", "demo", "export", "import", "evaluate", "replay", "audit", "install")
+COMMANDS = ("up", "test", "demo", "export", "import", "evaluate", "replay", "audit", "seal", "install")
 
 
 def say(text):
@@ -163,6 +164,8 @@ def main(*arguments):
         venv.become("-m", "infra.transfer", *arguments)
     if command == "audit":
         venv.become("-m", "infra.transfer.audit", *arguments[1:])
+    if command == "seal":
+        venv.become("-m", "infra.transfer.seal", *arguments[1:])
     if command in ("evaluate", "replay"):
         venv.become("-m", "openmanager", *arguments)
     if command != "install":

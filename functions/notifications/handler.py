@@ -6,13 +6,16 @@ from typing import Annotated, Any
 from fastapi import Depends
 from openmanager.notify import manage
 from openmanager.sources.limits import json_object
-from openmanager.web import Admin, Operator, bounded_body, create_app, documented, lambda_handler
+from openmanager.web import Admin, bounded_body, create_app, documented, lambda_handler
+
+from functions.notifications import outbox
 
 EXAMPLE = {"channel": "slack", "settings": {"url": "https://hooks.slack.com/services/…"}, "severity": "warning"}
 
 Body = Annotated[bytes, Depends(bounded_body(256 << 10))]
 
 app = create_app("notifications")
+app.include_router(outbox.router)
 
 
 @app.get("/api/notifications/targets")
@@ -45,16 +48,10 @@ def try_target(_: Admin, id: str) -> dict[str, Any]:
     return manage.try_target(id, time.time())
 
 
-@app.get("/api/notifications/outbox")
-def get_outbox(_: Operator) -> dict[str, Any]:
-    """Notices that wait for their receiver, and those that failed, each with the reason."""
-    return manage.waiting()
-
-
-@app.post("/api/notifications/outbox/{key}/retry")
-def retry(_: Operator, key: str) -> dict[str, Any]:
-    """Have a notice tried with the next delivery, as if for the first time."""
-    return manage.retry(key)
+@app.post("/api/notifications/targets/seal")
+def seal_targets(_: Admin) -> dict[str, Any]:
+    """Encrypt every target's secrets with the first key; `changed` are those that had been otherwise."""
+    return manage.seal_targets()
 
 
 handler = lambda_handler(app)

@@ -26,6 +26,7 @@ HEAVY = frozenset(
         "mangum",
         "aws_lambda_powertools",
         "jwt",
+        "cryptography",
         "openmanager.inference.runtime",
     }
 )
@@ -73,8 +74,9 @@ NEEDS = {
         "openmanager.inference.runtime",
     },
     "audit": {"fastapi", "mangum", "numpy", "httpx", "psycopg"},
-    "auth": {"fastapi", "mangum", "numpy", "httpx", "psycopg", "jwt"},
-    "access": {"fastapi", "mangum", "numpy", "httpx", "psycopg", "jwt"},
+    # PyJWT reaches for cryptography where it is installed.
+    "auth": {"fastapi", "mangum", "numpy", "httpx", "psycopg", "jwt", "cryptography"},
+    "access": {"fastapi", "mangum", "numpy", "httpx", "psycopg", "jwt", "cryptography"},
     "alerts": {"fastapi", "mangum", "numpy", "httpx", "psycopg"},
     "incidents": {"fastapi", "mangum", "numpy", "httpx", "psycopg"},
     "record": {"fastapi", "mangum", "numpy", "httpx", "psycopg"},
@@ -140,6 +142,7 @@ SIDEWAYS = {
     ("archive", "intake"),
     ("archive", "notify"),
     ("archive", "oncall"),
+    ("notify", "security"),
     ("watch", "watch"),
     ("cli", "watch"),
 }

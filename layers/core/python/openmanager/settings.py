@@ -10,8 +10,8 @@ from pathlib import Path
 from openmanager.errors import InvalidSettings
 
 MIN_SECRET_LENGTH = 24
-# RFC 7518 3.2: a key for HS256 is at least as long as what it makes.
-_MIN_JWT_SECRET_BYTES = 32
+# RFC 7518 3.2: a key for HS256 is at least as long as what it makes. As long as what AES-256 takes, too.
+_MIN_KEY_BYTES = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,7 @@ class Settings:
     queue_url: str
     cron_secret: str
     jwt_keys: Mapping[str, str]
+    encryption_keys: Mapping[str, str]
     notify_allow_private: bool
     request_limit: int
     ingest_limit: int
@@ -86,7 +87,8 @@ def read_settings(env: Mapping[str, str]) -> Settings:
         store_timeout_s=number("OPENMANAGER_STORE_TIMEOUT_S", 3, 0.05, 60),
         queue_url=env.get("OPENMANAGER_QUEUE_URL", ""),
         cron_secret=cron_secret,
-        jwt_keys=_jwt_keys(env.get("OPENMANAGER_JWT_KEYS", "")),
+        jwt_keys=_keys("OPENMANAGER_JWT_KEYS", env.get("OPENMANAGER_JWT_KEYS", "")),
+        encryption_keys=_keys("OPENMANAGER_ENCRYPTION_KEYS", env.get("OPENMANAGER_ENCRYPTION_KEYS", "")),
         # For receivers on one's own network: private addresses and plain http.
         notify_allow_private=env.get("OPENMANAGER_NOTIFY_ALLOW_PRIVATE", "") == "1",
         # Calls of one caller in 15 minutes. On one's own machine a dashboard and its tests are one caller.
@@ -107,16 +109,16 @@ def _origins(listed: str) -> tuple[str, ...]:
     return origins
 
 
-def _jwt_keys(text: str) -> dict[str, str]:
-    """`kid:secret,kid2:secret2`, the first of which signs while all verify. Errors do not repeat a secret."""
+def _keys(variable: str, text: str) -> dict[str, str]:
+    """`id:secret,id2:secret2`, the first of which makes while all of them read. Errors do not repeat a secret."""
     keys: dict[str, str] = {}
     for i, part in enumerate(filter(None, text.split(",")), 1):
-        kid, _, secret = part.strip().partition(":")
-        if not kid or kid in keys:
-            raise InvalidSettings(f"OPENMANAGER_JWT_KEYS: key {i} needs an id of its own, as in `id:secret`")
-        if len(secret.encode()) < _MIN_JWT_SECRET_BYTES:
-            raise InvalidSettings(f"OPENMANAGER_JWT_KEYS: key {i} needs at least {_MIN_JWT_SECRET_BYTES} octets")
-        keys[kid] = secret
+        identity, _, secret = part.strip().partition(":")
+        if not identity or identity in keys:
+            raise InvalidSettings(f"{variable}: key {i} needs an id of its own, as in `id:secret`")
+        if len(secret.encode()) < _MIN_KEY_BYTES:
+            raise InvalidSettings(f"{variable}: key {i} needs at least {_MIN_KEY_BYTES} octets")
+        keys[identity] = secret
     return keys
 
 

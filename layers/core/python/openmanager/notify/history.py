@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from openmanager.errors import InvalidInput
-from openmanager.notify.targets import dump, read_target
+from openmanager.notify.targets import dump, read_stored
 from openmanager.stores import outbox
 
 log = logging.getLogger(__name__)
@@ -61,7 +61,7 @@ def published_text(bodies: Sequence[Mapping[str, Any]]) -> str:
     found = []
     for body in bodies:
         try:
-            found.append(read_target(body))
+            found.append(read_stored(body))
         except InvalidInput as error:
             log.error("target %s: %s", body.get("id"), error)
     return dump(found)

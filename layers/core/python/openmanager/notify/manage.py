@@ -9,22 +9,26 @@ from openmanager.notify import guard
 from openmanager.notify.entries import again, read_entry, shown
 from openmanager.notify.history import published_text
 from openmanager.notify.notice import Notice
+from openmanager.notify.secrecy import opened, outdated, sealed
 from openmanager.notify.send import send
-from openmanager.notify.targets import MAX_TARGETS, Target, keep_secrets, masked, read_target
+from openmanager.notify.targets import MAX_TARGETS, Target, keep_secrets, masked, read_stored, read_target
+from openmanager.settings import settings
 from openmanager.stores import audit, notifications, outbox
 
 _ADDRESSES = ("url", "server")
+# Of a shown target: setting -> why its sealed secret cannot be read. Not there where all can.
+UNREADABLE = "unreadable"
 Body = dict[str, Any]
 
 
 def targets() -> list[Body]:
     """Every target, its secrets masked."""
-    return [masked(read_target(body)) for body in notifications.read_targets()]
+    return [_described(read_stored(body)) for body in notifications.read_targets()]
 
 
 def target(identity: str) -> Body:
     """One target, its secrets masked. Raises NotFound."""
-    return masked(_known(identity))
+    return _described(_known(identity))
 
 
 def put_target(identity: str, item: Any) -> Body:
@@ -39,20 +43,45 @@ def put_target(identity: str, item: Any) -> Body:
     made: list[Target] = []
 
     def change(before: Body | None) -> Body:
-        known = read_target(before) if before else None
-        found = read_target(keep_secrets({**item, "id": identity}, known))
+        known = opened(read_stored(before))[0] if before else None
+        given = {name: value for name, value in item.items() if name != UNREADABLE}
+        found = read_target(keep_secrets({**given, "id": identity}, known))
         _check_addresses(found)
-        made[:] = [found]
-        return found.as_dict()
+        made[:] = [sealed(found)]
+        return made[0].as_dict()
 
     notifications.change_target(identity, change, _shown, _publish)
-    return masked(made[0])
+    return _described(made[0])
 
 
 def delete_target(identity: str) -> None:
     """Forget a target. Raises NotFound."""
     if notifications.change_target(identity, lambda _: None, _shown, _publish) is None:
         raise NotFound(f"no target {identity!r}")
+
+
+def seal_targets() -> Body:
+    """Seal every secret anew that is not sealed with the first key; which targets had some. None without a key.
+
+    What cannot be opened stays as it is, and is named with the reason.
+    """
+    key = next(iter(settings().encryption_keys), None)
+    unreadable: Body = {}
+
+    def change(body: Body) -> Body:
+        try:
+            stored = read_stored(body)
+        except InvalidInput as error:
+            unreadable[body["id"]] = {error.field: error.reason}
+            return body
+        found, stuck = opened(stored)
+        if stuck:
+            unreadable[stored.id] = _reasons(stuck)
+        # What stays sealed with a key that is gone would count as outdated for ever.
+        return sealed(found).as_dict() if outdated(stored, stuck) else body
+
+    changed = notifications.change_targets("target.seal", change, _shown, _publish) if key else []
+    return {"key": key, "changed": changed, "unreadable": unreadable}
 
 
 def try_target(identity: str, now_s: float) -> Body:
@@ -89,11 +118,21 @@ def _known(identity: str) -> Target:
     body = notifications.read_target(identity)
     if body is None:
         raise NotFound(f"no target {identity!r}")
-    return read_target(body)
+    return read_stored(body)
+
+
+def _described(stored: Target) -> Body:
+    found, stuck = opened(stored)
+    return masked(found) | ({UNREADABLE: _reasons(stuck)} if stuck else {})
+
+
+def _reasons(stuck: Mapping[str, Exception]) -> dict[str, str]:
+    return {name: str(error) for name, error in stuck.items()}
 
 
 def _shown(body: Body) -> Body:
-    return masked(read_target(body))
+    # As the audit log has it: with whatever key a secret is sealed, or with none, its digest is the same.
+    return masked(opened(read_stored(body))[0])
 
 
 def _publish(bodies: Sequence[Body]) -> None:

@@ -8,13 +8,16 @@ from email.utils import parsedate_to_datetime
 
 import httpcore
 
+from openmanager.errors import InvalidSettings
 from openmanager.notify import guard, http
 from openmanager.notify.channels import discord, ntfy, pagerduty, slack, telegram, webhook
 from openmanager.notify.channels.request import Order, Request
 from openmanager.notify.message import compose, one_line
 from openmanager.notify.notice import Notice
 from openmanager.notify.outcome import LIMIT_S, Outcome
+from openmanager.notify.secrecy import readable
 from openmanager.notify.targets import Target
+from openmanager.security.sealing import CannotOpen
 
 _SHOWN = 200
 # Beside 5xx: the receiver asks for patience (RFC 9110, 15.5.9; RFC 8470, 5.2; RFC 6585, 4).
@@ -35,6 +38,7 @@ log = logging.getLogger(__name__)
 def send(notice: Notice, target: Target, key: str, now_s: float) -> Outcome:
     """One attempt under the idempotency key."""
     try:
+        target = readable(target)
         order = Order(notice, target, compose(notice, target.language, target.timezone), key, now_s)
         if target.channel == "email":
             # The mail packages are slow to import, and most deliveries need none of them.
@@ -43,8 +47,13 @@ def send(notice: Notice, target: Target, key: str, now_s: float) -> Outcome:
             return mailed(order)
         request = REQUESTS[target.channel](order)
         return judge(http.post(request.url, request.headers, request.body, LIMIT_S), now_s)
+    except CannotOpen as error:
+        return Outcome("later" if error.may_pass else "refused", str(error))
     except guard.Refused as error:
         return Outcome("refused", str(error))
+    except InvalidSettings as error:
+        # Whoever deploys may still put it right.
+        return Outcome("later", str(error))
     except (guard.Unresolved, httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError) as error:
         return Outcome("later", f"{type(error).__name__}: {error}")
     except Exception as error:

@@ -8,8 +8,10 @@ from typing import Any, Literal, get_args
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
+from openmanager.alerts.texts import storable
 from openmanager.errors import InvalidInput
 from openmanager.notify.notice import SEVERITIES, Severity
+from openmanager.security.sealing import Sealed
 
 Channel = Literal["webhook", "slack", "discord", "telegram", "pagerduty", "ntfy", "email"]
 Language = Literal["en", "ko"]
@@ -28,7 +30,7 @@ class Target:
 
     It is told of notices of at least `severity`, of these `classes`, and of these `servers` and `roles` (all if
     empty); of the end of alerts unless `resolved` is false. Texts are in `language`, times in `timezone`.
-    `settings` are the channel's own; those in `secrets_of(channel)` never leave by the API.
+    `settings` are the channel's own; those in `secrets_of(channel)` never leave by the API, and may be Sealed.
     """
 
     id: str
@@ -46,7 +48,8 @@ class Target:
     def as_dict(self) -> dict[str, Any]:
         """The target as JSON values, secrets included."""
         plain = {f.name: getattr(self, f.name) for f in fields(self)}
-        return {name: list(v) if isinstance(v, tuple) else v for name, v in plain.items()}
+        own = {name: v.as_dict() if isinstance(v, Sealed) else v for name, v in self.settings.items()}
+        return {name: list(v) if isinstance(v, tuple) else v for name, v in plain.items()} | {"settings": own}
 
 
 Check = Callable[[Any], Any]
@@ -70,7 +73,7 @@ def _text(pattern: str, must: str) -> Check:
     compiled = re.compile(pattern)
 
     def check(value: Any) -> str:
-        if not isinstance(value, str) or not compiled.fullmatch(value):
+        if not isinstance(value, str) or not compiled.fullmatch(value) or not storable(value):
             raise ValueError(must)
         return value
 
@@ -150,7 +153,7 @@ SETTINGS: dict[str, dict[str, Setting]] = {
 
 def secrets_of(channel: str) -> set[str]:
     """The names of a channel's settings that are never shown."""
-    return {name for name, setting in SETTINGS[channel].items() if setting.secret}
+    return {name for name, setting in SETTINGS.get(channel, {}).items() if setting.secret}
 
 
 def parse(text: str | None) -> list[Target]:
@@ -163,11 +166,26 @@ def parse(text: str | None) -> list[Target]:
         raise InvalidInput("targets", f"is not JSON: {error}") from None
     if not isinstance(items, list) or len(items) > MAX_TARGETS:
         raise InvalidInput("targets", f"must be a list of at most {MAX_TARGETS}")
-    return [read_target(item, f"targets[{i}].") for i, item in enumerate(items)]
+    return [read_stored(item, f"targets[{i}].") for i, item in enumerate(items)]
+
+
+def read_stored(item: Any, path: str = "") -> Target:
+    """One target from its JSON values in a store, where secrets may be sealed. Raises InvalidInput naming the field."""
+    own = item.get("settings") if isinstance(item, Mapping) else None
+    if not isinstance(own, Mapping):
+        return read_target(item, path)
+    found = dict(own)
+    for name in secrets_of(str(item.get("channel"))) & own.keys():
+        if isinstance(own[name], Mapping):
+            try:
+                found[name] = Sealed.read(own[name])
+            except ValueError as error:
+                raise InvalidInput(f"{path}settings.{name}", str(error)) from None
+    return read_target({**item, "settings": found}, path)
 
 
 def read_target(item: Any, path: str = "") -> Target:
-    """One target from its JSON values. Raises InvalidInput naming the field."""
+    """One target from its JSON values as people send them. Raises InvalidInput naming the field."""
     if not isinstance(item, Mapping):
         raise InvalidInput(path.rstrip(".") or "target", "must be an object")
     known = [f.name for f in fields(Target)]
@@ -201,7 +219,7 @@ def _classes(value: Any, where: str, _: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _names(value: Any, where: str, _: Mapping[str, Any]) -> tuple[str, ...]:
     fits = isinstance(value, list | tuple) and len(value) <= _MAX_NAMES
-    if not fits or not all(isinstance(v, str) and 0 < len(v) <= 128 for v in value):
+    if not fits or not all(isinstance(v, str) and 0 < len(v) <= 128 and storable(v) for v in value):
         raise InvalidInput(where, f"must be a list of at most {_MAX_NAMES} names")
     return tuple(value)
 
@@ -231,7 +249,9 @@ def _settings(value: Any, where: str, item: Mapping[str, Any]) -> dict[str, Any]
         if given is None and setting.required:
             raise InvalidInput(f"{where}.{name}", "is missing")
         try:
-            found[name] = None if given is None else setting.check(given)
+            # No JSON value is Sealed: only what lay in a store is taken without knowing what is in it.
+            known_good = given is None or (setting.secret and isinstance(given, Sealed))
+            found[name] = given if known_good else setting.check(given)
         except ValueError as error:
             raise InvalidInput(f"{where}.{name}", str(error)) from None
     return found
@@ -264,10 +284,10 @@ def masked(target: Target) -> dict[str, Any]:
     return target.as_dict() | {"settings": shown}
 
 
-def _hide(secret: str | None) -> str | None:
+def _hide(secret: str | Sealed | None) -> str | None:
     if secret is None:
         return None
-    return _MASK + (secret[-4:] if len(secret) >= 16 else "")
+    return _MASK + (secret[-4:] if isinstance(secret, str) and len(secret) >= 16 else "")
 
 
 def keep_secrets(item: Mapping[str, Any], before: Target | None) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Notifications in Postgres: the targets, and the history of attempts."""
+"""Notifications in Postgres: the targets, their secrets as `notify.secrecy` seals them, and the history of attempts."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -60,6 +60,36 @@ def change_target(
                 audit.append(c, action, identity, before and masked(before), after and masked(after))
             publish(_all(c))
             return before
+
+    return connect().run(work)
+
+
+def change_targets(
+    action: str,
+    change: Callable[[Body], Body],
+    masked: Callable[[Body], Body],
+    publish: Callable[[Sequence[Body]], None],
+) -> list[str]:
+    """Replace every target by what `change` makes of it and publish all, all or nothing; the ids of those it changed.
+
+    Each of these gets a row in the audit log, as in `change_target`.
+    """
+
+    def work(c: psycopg.Connection) -> list[str]:
+        with c.transaction():
+            c.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+            changed = []
+            for before in _all(c):
+                after, identity = change(before), before["id"]
+                if after == before:
+                    continue
+                c.execute(
+                    "UPDATE notification_targets SET body = %s, changed = now() WHERE id = %s", (Jsonb(after), identity)
+                )
+                audit.append(c, action, identity, masked(before), masked(after))
+                changed.append(identity)
+            publish(_all(c))
+            return changed
 
     return connect().run(work)
 
