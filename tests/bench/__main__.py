@@ -11,7 +11,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from tests.bench.output import say
 
-PARTS = ("codec", "commands", "throughput", "faults", "inference", "rounds")
+PARTS = ("codec", "commands", "throughput", "authentication", "faults", "inference", "rounds")
 LONG = ("pages", "demo")
 
 
@@ -29,6 +29,10 @@ def run(part: str, sizes: list[int]) -> None:
         from tests.bench import inference
 
         inference.main()
+    elif part == "authentication":
+        from tests.bench import authentication
+
+        authentication.main()
     elif part == "rounds":
         from tests.bench import rounds
 
