@@ -6,8 +6,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from openmanager.alerts.texts import storable
+from openmanager.alerts.texts import MOST_NAMES, are_names, storable
 from openmanager.errors import InvalidInput
+from openmanager.telemetry.samples import LATEST_S
 
 LONGEST_SILENCE_S = 30 * 86_400
 MAX_ITEMS = 500
@@ -127,12 +128,13 @@ def _values(kind: type[Any], item: Any, defaults: Mapping[str, Any]) -> dict[str
             else:
                 raise InvalidInput(name, "is missing")
         elif "tuple" in str(f.type):
-            if not isinstance(value, list | tuple) or not all(isinstance(v, str) and storable(v) for v in value):
-                raise InvalidInput(name, "must be a list of names")
+            if not are_names(value):
+                raise InvalidInput(name, f"must be a list of at most {MOST_NAMES} names")
             values[name] = tuple(value)
         elif f.type is int or f.type == "int":
-            if isinstance(value, bool) or not isinstance(value, int):
-                raise InvalidInput(name, f"{value!r} is not a whole number")
+            # Bounded, or an end that Postgres takes for no number would keep the archive from its work.
+            if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= LATEST_S:
+                raise InvalidInput(name, f"{str(value)[:64]!r} is not a whole number from 0 to {LATEST_S}")
             values[name] = value
         elif not isinstance(value, str) or len(value) > 200 or not storable(value):
             raise InvalidInput(name, "must be a text of at most 200 characters")

@@ -1,11 +1,10 @@
 """Alert rules: validated data with good defaults. What a rule watches, from where on, and how it behaves over time."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
-from openmanager.alerts.texts import storable
+from openmanager.alerts.texts import MOST_NAMES, are_names
 from openmanager.catalog import METRIC
 from openmanager.errors import InvalidInput
 
@@ -97,6 +96,7 @@ DEFAULTS: tuple[Rule, ...] = (
 )
 # Whose alerts those about our own predictions are; no server can have this name (sources.limits.SERVER_ID).
 OURSELVES = "@openmanager"
+_LARGEST = 1e15
 _NUMBERS = {"warning", "critical", "recover_warning", "recover_critical"}
 _MINUTES = {"for_min", "keep_firing_min", "repeat_min", "escalate_min"}
 _NAMES = {"servers", "roles"}
@@ -131,11 +131,11 @@ def parse_rule(item: Any) -> Rule:
 
 def _value(name: str, value: Any) -> Any:
     if name in _NUMBERS:
-        # NaN and infinities, which JSON's readers let pass, compare with nothing and cannot be stored.
+        # JSON's readers let pass NaN and infinities, which compare with nothing, and integers that no float can hold.
         if value is not None and (
-            isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value)
+            isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= _LARGEST
         ):
-            raise InvalidInput(name, f"{value!r} is not a number")
+            raise InvalidInput(name, f"{str(value)[:64]!r} is not a number up to {_LARGEST:g}")
         return None if value is None else float(value)
     if name in _MINUTES or name == "weekly_budget":
         if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _WEEK_MIN:
@@ -146,8 +146,8 @@ def _value(name: str, value: Any) -> Any:
             raise InvalidInput(name, f"{value!r} is not true or false")
         return value
     if name in _NAMES:
-        if not isinstance(value, list | tuple) or not all(isinstance(v, str) and storable(v) for v in value):
-            raise InvalidInput(name, "must be a list of names")
+        if not are_names(value):
+            raise InvalidInput(name, f"must be a list of at most {MOST_NAMES} names")
         return tuple(value)
     if not isinstance(value, str):
         raise InvalidInput(name, f"{value!r} is not a text")

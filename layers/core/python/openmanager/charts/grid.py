@@ -19,6 +19,8 @@ from openmanager.telemetry.windows import LOOKBACK_MS
 
 MAX_POINTS = 1_500
 _DEFAULT_POINTS = 500
+# A century, so that the end of the last step is still a date.
+_LONGEST_STEP_S = 3_155_760_000
 # Steps that people read easily, in seconds; beyond them whole days.
 _STEPS_S = (60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400)
 
@@ -38,9 +40,11 @@ class Range:
             raise InvalidInput("from", "must lie before `to`")
         least = (stop_s - start_s) / _DEFAULT_POINTS
         usual = next((s for s in _STEPS_S if s >= least), -(-least // 86_400) * 86_400)
-        step_ms = int((usual if step_s is None else min(step_s, 1e12)) * 1000)
-        if step_ms < 1000:
-            raise InvalidInput("step", "must be at least 1 second")
+        step_s = usual if step_s is None else step_s
+        # Not a number is neither.
+        if not 1 <= step_s <= _LONGEST_STEP_S:
+            raise InvalidInput("step", f"must be from 1 to {_LONGEST_STEP_S} seconds")
+        step_ms = int(step_s * 1000)
         span = cls._aligned(int(start_s * 1000), int(stop_s * 1000), step_ms)
         if span.points > MAX_POINTS:
             raise InvalidInput("step", f"gives {span.points} points; at most {MAX_POINTS} are returned")

@@ -43,8 +43,9 @@ def page(server: str, start_s: float, stop_s: float, cursor: str | None, now_ms:
 
 
 def _position(cursor: str, start_ms: int, stop_ms: int) -> int:
-    if not cursor.isdecimal() or not start_ms <= int(cursor) < stop_ms:
-        raise InvalidInput("cursor", f"{cursor!r} is not the `next` of a page of this span")
+    # Milliseconds of our days have 15 digits at most; Python reads no more than 4,300.
+    if not cursor.isdecimal() or len(cursor) > 15 or not start_ms <= int(cursor) < stop_ms:
+        raise InvalidInput("cursor", f"{cursor[:64]!r} is not the `next` of a page of this span")
     return int(cursor)
 
 

@@ -11,6 +11,7 @@ from openmanager.errors import InvalidInput, NotFound
 from openmanager.settings import settings
 from openmanager.stores import alerts, audit, config, hot
 from openmanager.stores.segments import shard_of
+from openmanager.telemetry.samples import LATEST_S
 
 PAGE = 200
 _RANK = {"critical": 0, "warning": 1}
@@ -52,8 +53,9 @@ def incident(identity: str) -> dict[str, Any]:
     events = alerts.of_incident(identity)
     if not now and not events:
         raise NotFound(f"incident {identity!r} is not known")
-    last = {event["alert"]["server"] + event["alert"]["rule"]: _shown(event["alert"], None) for event in events}
-    members = list((last | {a["server"] + a["rule"]: a for a in now}).values())
+    # A pair, for names run together may be those of another server and rule.
+    last = {(e["alert"]["server"], e["alert"]["rule"]): _shown(e["alert"], None) for e in events}
+    members = list((last | {(a["server"], a["rule"]): a for a in now}).values())
     return _incident(members) | {"open": bool(now), "events": _events(events)}
 
 
@@ -77,7 +79,9 @@ def history(start_s: float, stop_s: float, server: str | None, rule: str | None,
         try:
             before = (float(at), identity)
         except ValueError:
-            raise InvalidInput("cursor", "is none of ours") from None
+            before = (-1.0, "")
+        if not 0 <= before[0] <= LATEST_S:
+            raise InvalidInput("cursor", "is none of ours")
     found = alerts.read(start_s, stop_s, server, rule, PAGE, before)
     following = f"{found[-1]['at']}~{found[-1]['id']}" if len(found) == PAGE else None
     return {"events": _events(found), "next": following}

@@ -11,6 +11,7 @@ from openmanager.errors import InvalidInput, NotFound
 from openmanager.stores import config, documents
 
 _GRAPH = "graph"
+_MOST_OCTETS = 1 << 20
 
 
 def effective_rules(changes: documents.Documents) -> list[rules.Rule]:
@@ -37,6 +38,7 @@ def put_rule(identity: str, item: Any, by: str) -> dict[str, Any]:
 
     def check(after: documents.Documents) -> None:
         rules.parse_rules([r.as_dict() for r in effective_rules(after)])
+        _check_size(after)
 
     documents.change("rule", identity, rule.as_dict(), by, check, _publish)
     return rule.as_dict() | {"default": False}
@@ -58,8 +60,9 @@ def add_silence(item: Any, by: str) -> dict[str, Any]:
     now = int(time.time())
     if isinstance(item, dict) and "minutes" in item and "end" not in item:
         minutes = item["minutes"]
-        if isinstance(minutes, bool) or not isinstance(minutes, int) or minutes < 1:
-            raise InvalidInput("minutes", f"{minutes!r} is not a whole number of minutes")
+        longest = quiet.LONGEST_SILENCE_S // 60
+        if isinstance(minutes, bool) or not isinstance(minutes, int) or not 1 <= minutes <= longest:
+            raise InvalidInput("minutes", f"{str(minutes)[:64]!r} is not a whole number from 1 to {longest}")
         item = {k: v for k, v in item.items() if k != "minutes"} | {"end": now + 60 * minutes}
     body = {**item, "id": secrets.token_hex(6), "by": by} if isinstance(item, dict) else item
     silence = quiet.parse_silence(body, now)
@@ -120,6 +123,13 @@ def forget_silences(before_s: float) -> None:
 def _few(after: documents.Documents) -> None:
     if sum(body.get("end", time.time() + 1) > time.time() for body in after.values()) > quiet.MAX_ITEMS:
         raise InvalidInput("id", f"there are {quiet.MAX_ITEMS} already")
+    _check_size(after)
+
+
+def _check_size(after: documents.Documents) -> None:
+    """Raises InvalidInput where all of a kind together are too much for each round to read."""
+    if sum(len(json.dumps(body)) for body in after.values()) > _MOST_OCTETS:
+        raise InvalidInput("body", f"all of its kind together would be over {_MOST_OCTETS} octets; name fewer servers")
 
 
 def _publish(read: Callable[[str], documents.Documents]) -> None:

@@ -8,9 +8,9 @@ from typing import Any
 
 from openmanager.catalog import METRIC, PARTS
 from openmanager.errors import InvalidInput, PayloadTooLarge
+from openmanager.telemetry.samples import SERVER_ID as SERVER_ID
 from openmanager.telemetry.samples import Push, from_points
 
-SERVER_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 SERVER_ID_RULE = "must be 1 to 128 letters, digits and . _ : - and begin with a letter or digit"
 LABEL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
 

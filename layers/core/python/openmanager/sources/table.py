@@ -1,6 +1,7 @@
 """A CSV of one server's metrics as the catalogue's metrics on an even grid. Errors name file, line and column."""
 
 import csv
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,7 +12,8 @@ from numpy.typing import NDArray
 
 from openmanager.catalog import part_of
 from openmanager.errors import InvalidInput
-from openmanager.telemetry.samples import MINUTE_MS, Samples
+from openmanager.sources.limits import MAX_VALUE
+from openmanager.telemetry.samples import LATEST_S, MINUTE_MS, Samples
 from openmanager.telemetry.windows import metrics
 
 TIME_NAMES = ("time", "timestamp", "ts", "datetime", "date")
@@ -20,6 +22,8 @@ LABEL_NAMES = ("label", "incident", "is_anomaly", "anomaly")
 MILLISECONDS_FROM = 1e11
 # Six years of minutes: a file that spans more holds a wrong time.
 MOST_ROWS = 3_200_000
+# A row of the grid has room for all of them, however few cells are filled.
+MOST_SERIES = 1000
 _LABELS = {"": False, "0": False, "0.0": False, "false": False, "1": True, "1.0": True, "true": True}
 
 
@@ -45,11 +49,13 @@ class Table:
         return self.start_ms + self.step_ms * np.arange(len(self.values), dtype=np.int64)
 
 
-def read(path: Path, time: str = "", label: str = "", server: str = "", step_s: int = 0) -> Table:
+def read(
+    path: Path, time: str = "", label: str = "", server: str = "", step_s: int = 0, most_rows: int = MOST_ROWS
+) -> Table:
     """The table in a file; columns named "" are found by their usual names. Raises InvalidInput."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            return _Reader(path, csv.reader(file), time, label, server).table(step_s)
+            return _Reader(path, csv.reader(file), time, label, server).table(step_s, most_rows)
     except (OSError, UnicodeDecodeError, csv.Error) as fault:
         raise InvalidInput(str(path), f"cannot be read ({getattr(fault, 'strerror', None) or fault})") from None
 
@@ -60,8 +66,8 @@ class _Reader:
         header = [name.strip() for name in next(rows, [])]
         if not header:
             raise InvalidInput(str(path), "is empty; its first line must name the columns")
-        if double := {name for name in header if header.count(name) > 1}:
-            raise InvalidInput(f"{path}, line 1", f"the column {min(double)!r} is there twice")
+        if double := [name for name, times in Counter(header).items() if times > 1]:
+            raise InvalidInput(f"{path}, line 1", f"the column {min(double)[:64]!r} is there twice")
         found = self._column(header, time, TIME_NAMES, "time")
         if found is None:
             raise InvalidInput(f"{path}, line 1", f"no column is named {' or '.join(TIME_NAMES)}; --time names it")
@@ -70,10 +76,13 @@ class _Reader:
         self.owner = header.index("server") if "server" in header else None
         apart = {self.time, self.label, self.owner}
         others = [i for i in range(len(header)) if i not in apart]
-        self.used = [i for i in others if _known(header[i])]
+        known = {i: _known(header[i]) for i in others}
+        self.used = [i for i in others if known[i]]
         self.series = tuple(header[i] for i in self.used)
-        self.ignored = tuple(header[i] for i in others if i not in self.used)
+        self.ignored = tuple(header[i] for i in others if not known[i])
         self.header = header
+        if len(self.used) > MOST_SERIES:
+            raise InvalidInput(f"{path}, line 1", f"{len(self.used)} columns are metrics, more than {MOST_SERIES}")
         if not self.used:
             raise InvalidInput(f"{path}, line 1", "no column has the name of a metric, as cpu_utilization")
 
@@ -84,7 +93,7 @@ class _Reader:
             return header.index(named)
         return next((header.index(name) for name in usual if name in header), None)
 
-    def table(self, step_s: int) -> Table:
+    def table(self, step_s: int, most_rows: int) -> Table:
         times, values, labels = self._read()
         order = np.argsort(times, kind="stable")
         instants, row = np.unique(times[order], return_inverse=True)
@@ -93,9 +102,9 @@ class _Reader:
         step_ms = 1000 * step_s or _usual_step(instants)
         start_ms = int(instants[0]) // step_ms * step_ms
         stop_ms = int(instants[-1]) // step_ms * step_ms + step_ms
-        if (stop_ms - start_ms) // step_ms > MOST_ROWS:
+        if (stop_ms - start_ms) // step_ms > most_rows:
             ends = " to ".join(moment(int(t)) for t in (instants[0], instants[-1]))
-            raise InvalidInput(str(self.path), f"spans {ends}, more than {MOST_ROWS:,} steps; is a time wrong?")
+            raise InvalidInput(str(self.path), f"spans {ends}, more than {most_rows:,} steps; is a time wrong?")
         samples = Samples(self.series, instants, grid, np.zeros(len(instants), np.bool_))
         table = metrics(samples, start_ms, stop_ms, step_ms)
         label = None
@@ -140,8 +149,9 @@ class _Reader:
             value = float(text)
         except ValueError:
             value = np.inf
-        if not np.isfinite(value):
-            raise InvalidInput(f"{place}, column {self.header[column]}", f"{text!r} is not a number")
+        if not abs(value) <= MAX_VALUE:
+            where = f"{place}, column {self.header[column]}"
+            raise InvalidInput(where, f"{text[:64]!r} is not a number up to {MAX_VALUE:g}")
         return value
 
     def _label(self, text: str, place: str) -> bool:
@@ -159,8 +169,12 @@ def milliseconds(text: str) -> int:
         number = float(text)
     except ValueError:
         when = datetime.fromisoformat(text.strip())
-        return round((when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp() * 1000)
-    return round(number if abs(number) >= MILLISECONDS_FROM else number * 1000)
+        number = (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp() * 1000
+    else:
+        number = number if abs(number) >= MILLISECONDS_FROM else number * 1000
+    if not 0 <= number <= 1000 * LATEST_S:
+        raise ValueError
+    return round(number)
 
 
 def moment(time_ms: int) -> str:

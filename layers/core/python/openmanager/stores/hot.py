@@ -22,6 +22,7 @@ from openmanager.stores.config import CONFIG
 from openmanager.stores.outbox import OUTBOX, TARGETS
 from openmanager.stores.redis import connect, pairs
 from openmanager.stores.segments import BACKLOG, StoredFrame, frames_key, shard_of, stored_frames
+from openmanager.telemetry.samples import SERVER_ID
 
 FEED = "om:feed"
 _FEED_LENGTH = 2_000
@@ -204,7 +205,10 @@ def read_latest(shard: int) -> dict[str, dict[str, Any]]:
 
 
 def read_server_latest(server: str) -> dict[str, Any] | None:
-    """One server as in `read_latest`, None before its first round."""
+    """One server as in `read_latest`, None before its first round and for what is no server's name."""
+    if not SERVER_ID.fullmatch(server):
+        # `web-01|verdict` is a field, too.
+        return None
     key = f"om:{shard_of(server)}:latest"
     text, verdict = connect().call("HMGET", key, server, f"{server}|verdict", repeatable=True)
     return json.loads(text) | {"verdict": json.loads(verdict or "null")} if text else None

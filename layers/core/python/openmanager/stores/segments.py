@@ -21,7 +21,7 @@ from openmanager.errors import DamagedFrame
 from openmanager.settings import settings
 from openmanager.stores.redis import Command, connect, pairs
 from openmanager.telemetry import frames
-from openmanager.telemetry.samples import MINUTE_MS, Push, Samples
+from openmanager.telemetry.samples import MINUTE_MS, SERVER_ID, Push, Samples
 
 SEGMENT_MS = 600_000
 BACKLOG = "backlog"
@@ -197,7 +197,10 @@ def segments_between(first_ms: int, last_ms: int) -> list[int]:
 
 
 def read_server_frames(server: str, segments: Sequence[int | str]) -> list[StoredFrame]:
-    """One server's frames of some segments."""
+    """One server's frames of some segments; none of what is no server's name."""
+    if not SERVER_ID.fullmatch(server):
+        # Signs of a pattern would match the frames of others, and some patterns keep Redis busy for minutes.
+        return []
     shard = shard_of(server)
     found: list[StoredFrame] = []
     cursors: dict[str, str] = {frames_key(shard, s): "0" for s in segments}

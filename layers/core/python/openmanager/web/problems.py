@@ -1,11 +1,12 @@
 """The one place where errors become HTTP: RFC 9457 problem details."""
 
+import json
 import logging
 from http import HTTPStatus
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
 from openmanager import errors
@@ -40,7 +41,17 @@ def problem(status: int, detail: str, **more: object) -> Response:
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         headers["Retry-After"] = str(_RETRY_AFTER_S)
     body = {"type": "about:blank", "title": phrase(status), "status": status, "detail": detail, **more}
-    return JSONResponse(body, status, headers, media_type="application/problem+json")
+    # In ASCII, because what is wrong may be a half of a surrogate pair, which UTF-8 cannot write.
+    text = json.dumps(body, separators=(",", ":"))
+    return Response(text, status, headers, media_type="application/problem+json")
+
+
+def _on_one_line(*said: object) -> list[str]:
+    """Words that a caller may have chosen, such that they forge no line of a log and colour no terminal."""
+    return [
+        "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(part)[:1000])
+        for part in said
+    ]
 
 
 def add_problem_handlers(app: FastAPI) -> None:
@@ -50,11 +61,12 @@ def add_problem_handlers(app: FastAPI) -> None:
         status = _STATUS.get(type(error), HTTPStatus.INTERNAL_SERVER_ERROR)  # type: ignore[arg-type]
         if status == HTTPStatus.SERVICE_UNAVAILABLE:
             # Every request says it again while a store is away; where in our code is of no interest.
-            log.warning("%s %s: %s", request.method, request.url.path, error)
+            log.warning("%s %s: %s", request.method, *_on_one_line(request.url.path, error))
         elif status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            log.error("%s %s: %s", request.method, request.url.path, error, exc_info=error)
+            log.error("%s %s: %s", request.method, *_on_one_line(request.url.path, error), exc_info=error)
         else:
-            log.info("%s %s: %d %s", request.method, request.url.path, status, error)
+            path, what = _on_one_line(request.url.path, error)
+            log.info("%s %s: %d %s", request.method, path, status, what)
         more = {"field": error.field} if isinstance(error, errors.InvalidInput) else {}
         answer = problem(status, str(error), **more)
         if isinstance(error, errors.TooManyRequests):
@@ -72,7 +84,7 @@ def add_problem_handlers(app: FastAPI) -> None:
         return problem(error.status_code, str(error.detail))
 
     def unforeseen(request: Request, error: Exception) -> Response:
-        log.error("%s %s", request.method, request.url.path, exc_info=error)
+        log.error("%s %s", request.method, *_on_one_line(request.url.path), exc_info=error)
         return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "an error on our side; it has been logged")
 
     app.add_exception_handler(errors.OpenManagerError, ours)
