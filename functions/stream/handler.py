@@ -20,9 +20,9 @@ def issue_ticket(who: Viewer) -> dict[str, Any]:
 
 
 @app.get("/api/stream", response_class=EventSourceResponse)
-async def stream(_: TicketHolder, asked: Annotated[Reader, Depends(reader)]) -> AsyncIterator[ServerSentEvent]:
+async def stream(who: TicketHolder, asked: Annotated[Reader, Depends(reader)]) -> AsyncIterator[ServerSentEvent]:
     """A snapshot, then every event as it comes, until `bye`; a reader comes back with the last id it saw."""
-    async for event in follow(asked):
+    async for event in follow(asked, who.role):
         yield event
 
 

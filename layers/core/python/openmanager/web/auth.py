@@ -44,6 +44,7 @@ class Guard:
         if who.role not in self.roles:
             raise Forbidden(f"this is for the roles {', '.join(self.roles)}; yours is {who.role}")
         acting.begin(who.name, client_address(request.scope))
+        request.state.role = who.role
         return who
 
 

@@ -11,6 +11,7 @@ from fastapi.sse import ServerSentEvent
 
 from openmanager import fleet
 from openmanager.errors import InvalidInput, StoreUnavailable
+from openmanager.security import fields
 from openmanager.settings import settings
 from openmanager.stores import feed
 
@@ -46,13 +47,13 @@ def reader(
     return Reader(events, last if last and resumes else newest, resumes, gap)
 
 
-async def follow(asked: Reader) -> AsyncIterator[ServerSentEvent]:
-    """Snapshot (unless the reader resumes within what the feed still holds), events, `bye`.
+async def follow(asked: Reader, role: str) -> AsyncIterator[ServerSentEvent]:
+    """Snapshot (unless the reader resumes within what the feed still holds), events as the role sees them, `bye`.
 
     The stream ends by itself after the configured window, because a reader that went away is billed for until then.
     """
     deadline = time.monotonic() + settings().stream_window_s
-    cursor = asked.cursor
+    cursor, hidden = asked.cursor, fields.hidden("/api/stream", role)
     yield ServerSentEvent(comment="open", retry=_RETRY_MS)
     try:
         if not asked.resumes:
@@ -62,7 +63,7 @@ async def follow(asked: Reader) -> AsyncIterator[ServerSentEvent]:
             for event in await asyncio.to_thread(feed.after, cursor):
                 cursor = event.id
                 if event.name in asked.events:
-                    yield ServerSentEvent(event=event.name, id=event.id, data=event.data)
+                    yield ServerSentEvent(event=event.name, id=event.id, data=fields.without(event.data, hidden))
             if time.monotonic() >= deadline:
                 yield ServerSentEvent(event="bye", id=cursor, data={"reason": "window"})
                 return

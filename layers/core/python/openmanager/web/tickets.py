@@ -28,6 +28,7 @@ class TicketGuard(Guard):
             raise Unauthorized("this ticket is used, older than 30 s, or none of ours; ask for another")
         await limits.admit(request, holder)
         acting.begin(holder, client_address(request.scope))
+        request.state.role = "viewer"
         return Identity(holder, "viewer")
 
 
