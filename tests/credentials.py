@@ -9,12 +9,17 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import jwt
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from openmanager.security import programs, revocations, tokens
 from openmanager.security.keys import copies
 from openmanager.security.roles import ROLES, USER_ROLES
 from openmanager.settings import settings
 from openmanager.stores import admission, identity
+
+from functions.auth.handler import handler as auth
+from tests import issuer
+from tests.events import invoke
 
 SECRET = "test-jwt-secret-0123456789abcdefghij"
 SECOND = "next-jwt-secret-0123456789abcdefghij"
@@ -41,6 +46,7 @@ def token(role: str) -> str:
 GOOD: dict[str, Callable[[], str]] = {
     **{f"key of {role}": lambda role=role: api_key(role) for role in ROLES},  # type: ignore[misc]
     **{f"token of {role}": lambda role=role: token(role) for role in USER_ROLES},  # type: ignore[misc]
+    **{f"provider's token of {role}": lambda role=role: issuer.token(role) for role in USER_ROLES},  # type: ignore[misc]
 }
 
 
@@ -114,7 +120,26 @@ def _expired_key() -> str:
     admission.publish_keys({row.id: copies([past])[row.id]})
     return key
 
-    return copies([row])[row.id]
+
+def _confused_provider() -> str:
+    """Signed as HS256 with what the provider's public key is to anybody who looks."""
+    pem = issuer.RSA.public_key().public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    body = _octets({"alg": "HS256", "typ": "JWT", "kid": "rsa"}) + b"." + _octets(issuer.claims())
+    mark = base64.urlsafe_b64encode(hmac.digest(pem, body, "sha256")).rstrip(b"=")
+    return (body + b"." + mark).decode()
+
+
+def _altered_of_provider() -> str:
+    head, _, mark = issuer.token("viewer").split(".")
+    return ".".join((head, _octets(issuer.claims("admin")).decode(), mark))
+
+
+def _logged_out_of_provider() -> str:
+    text = issuer.token()
+    assert invoke(auth, "POST", "/api/auth/logout", key=text).status == 204
+    return text
 
 
 BAD: dict[str, Callable[[], str | None]] = {
@@ -145,4 +170,31 @@ BAD: dict[str, Callable[[], str | None]] = {
     "a revoked token": _revoked,
     "a token of a user whose tokens are revoked": _revoked_user,
     "a token that was refreshed": _spent,
+    "our token, signed by the provider": lambda: signed(secret=issuer.RSA, algorithm="RS256", kid="rsa"),
+    "a provider's token, signed by us": lambda: issuer.token(key=SECRET, algorithm="HS256", kid="one"),
+    "a provider's public key as HS256's secret": _confused_provider,
+    "a provider's token, alg none": lambda: issuer.token(key=None, algorithm="none"),
+    "a provider's token, RS512": lambda: issuer.token(algorithm="RS512"),
+    "a provider's token, PS256": lambda: issuer.token(algorithm="PS256"),
+    "a provider's token by another key": lambda: issuer.token(key=_RSA),
+    "a provider's token of an unknown kid": lambda: issuer.token(kid="next"),
+    "a provider's token without kid": lambda: issuer.token(kid=None),
+    "a provider's token with another key's kid": lambda: issuer.token(kid="ec"),
+    "a provider's token altered after signing": _altered_of_provider,
+    "a provider's token for another audience": lambda: issuer.token(aud="https://shop.example"),
+    "a provider's token for no audience": lambda: issuer.token(aud=None),
+    "another provider's token": lambda: issuer.token(iss="https://elsewhere.example"),
+    "a provider's expired token": lambda: issuer.token(iat=int(time.time()) - 700, exp=int(time.time()) - 31),
+    "a provider's token from the future": lambda: issuer.token(iat=int(time.time()) + 300),
+    "a provider's token for later": lambda: issuer.token(nbf=int(time.time()) + 300),
+    "a provider's token that lives too long": lambda: issuer.token(exp=int(time.time()) + 90_000),
+    "a provider's token without an end": lambda: issuer.token(exp=None),
+    "a provider's token without a start": lambda: issuer.token(iat=None),
+    "a provider's token of nobody": lambda: issuer.token(sub=None),
+    "a provider's token of an empty name": lambda: issuer.token(sub=""),
+    "a provider's token without a role": lambda: issuer.token(roles=None),
+    "a provider's token of a role that is not mapped": lambda: issuer.token(roles=["everyone", "admin"]),
+    "a provider's token to log out with": lambda: issuer.token(typ="logout+jwt"),
+    "a provider's security event": lambda: issuer.token(events={"http://schemas.openid.net/event/logout": {}}),
+    "a provider's token that was logged out": _logged_out_of_provider,
 }

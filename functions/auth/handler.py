@@ -6,7 +6,7 @@ from fastapi import Depends, Request
 from openmanager.errors import InvalidInput
 from openmanager.security import login, people
 from openmanager.sources.limits import json_object
-from openmanager.web import Anyone, LoggedIn, bounded_body, create_app, documented, lambda_handler
+from openmanager.web import Anyone, LoggedIn, LoggedInHere, bounded_body, create_app, documented, lambda_handler
 from openmanager.web.client import client_address
 
 Body = Annotated[bytes, Depends(bounded_body(4096))]
@@ -26,7 +26,7 @@ def log_in(_: Anyone, request: Request, body: Body) -> dict[str, Any]:
 
 
 @app.post("/api/auth/refresh")
-def refresh(token: LoggedIn) -> dict[str, Any]:
+def refresh(token: LoggedInHere) -> dict[str, Any]:
     """A new token for one that is good, which then is so no more; for a day, then the password is needed again."""
     return login.refresh(token)
 
@@ -38,7 +38,7 @@ def log_out(token: LoggedIn) -> None:
 
 
 @app.put("/api/auth/password", status_code=204, openapi_extra=documented(JSON, {"current": "…", "new": "…"}))
-def change_password(token: LoggedIn, body: Body) -> None:
+def change_password(token: LoggedInHere, body: Body) -> None:
     """Change one's own password; all one's tokens end."""
     asked = json_object(body)
     people.change_password(token.user, asked.get("current"), asked.get("new"))

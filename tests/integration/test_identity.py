@@ -225,7 +225,7 @@ def test_guessing_from_one_address_waits_and_does_not_lock_out_the_owner_elsewhe
 
 def test_waiting_doubles_up_to_a_quarter_of_an_hour_and_success_starts_anew() -> None:
     def tries(now_ms: int) -> int:
-        return admission.attempt({"a|x": 2}, now_ms, 15_000, 900_000)
+        return admission.attempt({"a|x": 2}, now_ms, 15_000, 900_000).wait_ms
 
     waits, now = [], 1_000_000_000_000
     assert tries(now) == 0

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from fastapi import FastAPI
+from openmanager.security import issuer
 from openmanager.security.roles import ROLES
 from openmanager.settings import settings
 from openmanager.web.auth import check_declared, routes_of
@@ -16,12 +17,16 @@ from infra.openapi import ROOT
 from tests.conftest import API_KEY
 from tests.credentials import BAD, GOOD, JWT_KEYS
 from tests.events import invoke
+from tests.issuer import Issuer, environment
+from tests.receivers import running
 
 READ = {"viewer", "operator", "admin", "auditor"}
 # What each route is for, written down apart from the code; what is not named here is for readers if it is a GET, and
 # for operators if it is not.
 PUBLIC = {"/api/health", "/api/docs", "/api/docs/{asset}", "/api/openapi.json", "/api/auth/token"}
-TOKEN = {"/api/auth/refresh", "/api/auth/logout", "/api/auth/password"}
+# For who has a token, whoever made it; and for those whom we gave theirs.
+TOKEN = {"/api/auth/logout"}
+OWN_TOKEN = {"/api/auth/refresh", "/api/auth/password"}
 AGENT = {"/api/ingest", "/api/v1/write", "/v1/metrics"}
 ADMIN = ("/api/users", "/api/keys", "/api/notifications/targets")
 OPERATOR = {"/api/notifications/outbox"}
@@ -29,11 +34,13 @@ READER = {"/api/stream/ticket"}
 
 
 def allowed(method: str, path: str) -> set[str]:
-    """The roles that a route is for; `anyone`, `token` and `cron` stand for themselves."""
+    """The roles that a route is for; `anyone`, `token`, `own token` and `cron` stand for themselves."""
     if path in PUBLIC:
         return {"anyone"}
     if path in TOKEN:
         return {"token"}
+    if path in OWN_TOKEN:
+        return {"own token"}
     if path == "/api/tick":
         return {"cron"}
     if path in AGENT:
@@ -62,9 +69,14 @@ def stage(stores_env: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterat
     monkeypatch.setenv("OPENMANAGER_JWT_KEYS", JWT_KEYS)
     monkeypatch.setenv("OPENMANAGER_CRON_SECRET", "the-schedulers-secret-0123456789")
     monkeypatch.setenv("OPENMANAGER_STREAM_WINDOW_S", "0")
+    with running(Issuer()) as provider:
+        for name, value in environment(provider.url).items():
+            monkeypatch.setenv(name, value)
+        settings.cache_clear()
+        issuer.forget()
+        yield
     settings.cache_clear()
-    yield
-    settings.cache_clear()
+    issuer.forget()
 
 
 def answer(module: Any, method: str, path: str, bearer: str | None) -> int:
@@ -93,8 +105,11 @@ def test_a_role_reaches_what_is_for_it_and_nothing_else(name: str, stage: None) 
     for module, method, path in doors():
         may = allowed(method, path)
         status = answer(module, method, path, GOOD[name]())
-        if "anyone" in may or role in may or ("token" in may and name.startswith("token")):
+        theirs, ours = name.startswith("provider's token"), name.startswith("token")
+        if "anyone" in may or role in may or ("token" in may and (ours or theirs)) or ("own token" in may and ours):
             right = status not in (401, 403, 500)
+        elif "own token" in may and theirs:
+            right = status == 403
         else:
             # Somebody known is told so; where no role counts, their credential is none.
             right = status == (403 if may <= set(ROLES) else 401)
@@ -117,4 +132,4 @@ def test_what_is_no_credential_opens_nothing(name: str, stage: None) -> None:
 def test_the_key_of_the_settings_is_an_administrators(stage: None) -> None:
     statuses = {path: answer(module, method, path, API_KEY) for module, method, path in doors()}
     refused = {path for path, status in statuses.items() if status in (401, 403)}
-    assert refused == TOKEN | {"/api/tick"}
+    assert refused == TOKEN | OWN_TOKEN | {"/api/tick"}

@@ -50,6 +50,10 @@ class StoreUnavailable(OpenManagerError):
     """A store did not answer in time or answered nonsense; trying again later may help."""
 
 
+class IssuerUnavailable(OpenManagerError):
+    """The identity provider's keys are not known and cannot be read; trying again later may help."""
+
+
 class DamagedFrame(OpenManagerError):
     """Stored bytes that do not decode; the message names the frame."""
 

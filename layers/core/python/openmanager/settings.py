@@ -12,6 +12,21 @@ from openmanager.errors import InvalidSettings
 MIN_SECRET_LENGTH = 24
 # RFC 7518 3.2: a key for HS256 is at least as long as what it makes. As long as what AES-256 takes, too.
 _MIN_KEY_BYTES = 32
+# What an identity provider's users can be, the weakest first: of several roles the last of these counts.
+OIDC_ROLES = ("viewer", "auditor", "operator", "admin")
+
+
+@dataclass(frozen=True, slots=True)
+class Oidc:
+    """An identity provider whose tokens are taken: `claim` is where in them roles are found (a path of names with dots
+    between them), `roles` what its values mean here, `clients` those that may have asked for the token, any if empty.
+    """
+
+    issuer: str
+    audience: str
+    claim: str
+    roles: Mapping[str, str]
+    clients: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +46,7 @@ class Settings:
     queue_url: str
     cron_secret: str
     jwt_keys: Mapping[str, str]
+    oidc: Oidc | None
     encryption_keys: Mapping[str, str]
     notify_allow_private: bool
     request_limit: int
@@ -88,6 +104,7 @@ def read_settings(env: Mapping[str, str]) -> Settings:
         queue_url=env.get("OPENMANAGER_QUEUE_URL", ""),
         cron_secret=cron_secret,
         jwt_keys=_keys("OPENMANAGER_JWT_KEYS", env.get("OPENMANAGER_JWT_KEYS", "")),
+        oidc=_oidc(env, stage),
         encryption_keys=_keys("OPENMANAGER_ENCRYPTION_KEYS", env.get("OPENMANAGER_ENCRYPTION_KEYS", "")),
         # For receivers on one's own network: private addresses and plain http.
         notify_allow_private=env.get("OPENMANAGER_NOTIFY_ALLOW_PRIVATE", "") == "1",
@@ -120,6 +137,41 @@ def _keys(variable: str, text: str) -> dict[str, str]:
             raise InvalidSettings(f"{variable}: key {i} needs at least {_MIN_KEY_BYTES} octets")
         keys[identity] = secret
     return keys
+
+
+def _oidc(env: Mapping[str, str], stage: str) -> Oidc | None:
+    """None where none of it is set; half of it is taken for a mistake."""
+    names = ("ISSUER", "AUDIENCE", "ROLES", "ROLES_CLAIM", "CLIENTS")
+    issuer, audience, roles, claim, clients = (env.get(f"OPENMANAGER_OIDC_{name}", "").strip() for name in names)
+    if not (issuer or audience or roles or claim or clients):
+        return None
+    if not re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#]*)?", issuer) or not (issuer[4] == "s" or stage == "local"):
+        raise InvalidSettings(f"OPENMANAGER_OIDC_ISSUER: {issuer!r} is not an issuer such as https://id.example.com")
+    if not audience:
+        raise InvalidSettings("OPENMANAGER_OIDC_AUDIENCE: needed with OPENMANAGER_OIDC_ISSUER, and not set")
+    return Oidc(issuer, audience, claim or "roles", _oidc_roles(roles), tuple(_listed(clients)))
+
+
+def _oidc_roles(text: str) -> dict[str, str]:
+    """`ops=operator,sre=admin`: values of the claim, and the role that each of them gives."""
+    roles: dict[str, str] = {}
+    for part in _listed(text):
+        value, _, role = part.rpartition("=")
+        if not value or value in roles or role not in OIDC_ROLES:
+            raise InvalidSettings(
+                f"OPENMANAGER_OIDC_ROLES: {part!r} is not `value=role` of a value of its own and one of the roles"
+                f" {', '.join(OIDC_ROLES)}"
+            )
+        roles[value] = role
+    if not roles:
+        raise InvalidSettings(
+            "OPENMANAGER_OIDC_ROLES: needed with OPENMANAGER_OIDC_ISSUER: without it nobody has a role"
+        )
+    return roles
+
+
+def _listed(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 @lru_cache(maxsize=1)

@@ -4,7 +4,7 @@ import time
 from typing import Any
 
 from openmanager.errors import TooManyRequests, Unauthorized
-from openmanager.security import passwords, revocations, tokens
+from openmanager.security import events, passwords, revocations, tokens
 from openmanager.security.roles import USER_NAME
 from openmanager.security.tokens import Token
 from openmanager.stores import admission, identity
@@ -25,15 +25,20 @@ def log_in(name: str, password: str, address: str) -> dict[str, Any]:
         # Nobody is called that, which is no secret; and what is no name is no key or parameter in a store.
         raise Unauthorized(_WRONG)
     counted = _counted(name, address)
-    wait_ms = admission.attempt(counted, round(now * 1000), FIRST_WAIT_MS, LONGEST_WAIT_MS)
-    if wait_ms > 0:
-        raise TooManyRequests("too many failures from this address; wait", -(-wait_ms // 1000))
+    attempt = admission.attempt(counted, round(now * 1000), FIRST_WAIT_MS, LONGEST_WAIT_MS)
+    if attempt.wait_ms > 0:
+        raise TooManyRequests("too many failures from this address; wait", -(-attempt.wait_ms // 1000))
     user = identity.user(name)
     right = passwords.verify_password(password[: passwords.MAX_LENGTH + 1], user.password if user else None)
     if user is None or not right or not user.enabled:
+        of_user, of_address = attempt.failures
+        events.failed(
+            user.name if user else events.UNKNOWN, address, of_user, USER_FAILURES, of_address, ADDRESS_FAILURES
+        )
         raise Unauthorized(_WRONG)
     answer = _answer(*tokens.issue(user.name, user.role, now))
     admission.succeeded(*counted)
+    events.logged_in(user.name, address)
     return answer
 
 
@@ -45,13 +50,18 @@ def refresh(token: Token) -> dict[str, Any]:
     user = identity.user(token.user)
     if user is None or not user.enabled:
         raise Unauthorized(_WRONG)
-    revocations.revoke_once(token)
+    try:
+        revocations.revoke_once(token)
+    except Unauthorized:
+        events.once_of_caller("token.refused", token.user, token.jti)
+        raise
     return _answer(*tokens.issue(user.name, user.role, now, token.login))
 
 
 def log_out(token: Token) -> None:
     """Revoke a token: at once here, within 30 seconds everywhere. Raises StoreUnavailable."""
     revocations.revoke(token, time.time())
+    events.logged_out(token.user)
 
 
 def _answer(text: str, token: Token) -> dict[str, Any]:

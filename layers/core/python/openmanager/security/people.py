@@ -4,7 +4,7 @@ import time
 from typing import Any
 
 from openmanager.errors import InvalidInput, NotFound, Unauthorized
-from openmanager.security import passwords, revocations
+from openmanager.security import events, passwords, revocations
 from openmanager.security.roles import USER_NAME, USER_ROLES, read_role
 from openmanager.stores import identity
 
@@ -51,6 +51,7 @@ def change_password(name: str, current: Any, new: Any) -> None:
     user = identity.user(name)
     right = isinstance(current, str) and passwords.verify_password(current, user.password if user else None)
     if user is None or not right:
+        events.once_of_caller("password.refused", name, name)
         raise Unauthorized("the current password is wrong")
     if not identity.set_password(name, user.password, passwords.hash_password(new), _end_tokens(name)):
         raise Unauthorized("the current password is wrong")

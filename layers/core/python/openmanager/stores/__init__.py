@@ -19,7 +19,7 @@ def reset() -> None:
         limits.local.cache_clear()
     if intake := sys.modules.get("openmanager.intake"):
         intake.forget()
-    for name in ("keys", "revocations"):
+    for name in ("keys", "revocations", "issuer", "events"):
         if room := sys.modules.get(f"openmanager.security.{name}"):
             room.forget()
     if segments := sys.modules.get("openmanager.stores.segments"):

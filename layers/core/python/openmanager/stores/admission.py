@@ -6,9 +6,11 @@ om:keys:used    hash: API key's id -> when it was last used (s)
 om:revoked      sorted set by when a member may be forgotten (s): `token|<jti>`, and `user|<name>|<s>` for all tokens of
                 a user that are older
 om:login:…      hash: failures (n) of one user from one address, or of one address, and `until` when none may try (ms)
+om:told:…       1: this event is in the audit log and need not be again for a day
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from openmanager.stores.redis import Command, connect, pairs
 
@@ -17,6 +19,7 @@ USED = "om:keys:used"
 REVOKED = "om:revoked"
 PUBLISHED = "@published"
 _LOGIN = "om:login:"
+_TOLD = "om:told:"
 _FORGET_S = 24 * 3600
 
 # An attempt counts as a failure until it turns out well, so that many at once are as many. KEYS: those whose failures
@@ -27,16 +30,27 @@ local wait = 0
 for _, key in ipairs(KEYS) do
   wait = math.max(wait, tonumber(redis.call('HGET', key, 'until') or '0') - now)
 end
-if wait > 0 then return wait end
+if wait > 0 then return {wait} end
+local answer = {0}
 for i, key in ipairs(KEYS) do
-  local beyond = redis.call('HINCRBY', key, 'n', 1) - tonumber(ARGV[4 + i])
+  local failures = redis.call('HINCRBY', key, 'n', 1)
+  answer[1 + i] = failures
+  local beyond = failures - tonumber(ARGV[4 + i])
   if beyond >= 0 then
     redis.call('HSET', key, 'until', now + math.min(longest, first * 2 ^ math.min(beyond, 30)))
   end
   redis.call('EXPIRE', key, ARGV[4])
 end
-return 0
+return answer
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """Whether one may try to log in: how long to wait first (ms), else the failures if this is one, in order."""
+
+    wait_ms: int
+    failures: tuple[int, ...]
 
 
 def read_keys(used: Mapping[str, int]) -> dict[str, str] | None:
@@ -77,18 +91,21 @@ def read_revoked(now_s: float) -> list[str]:
     return found
 
 
-def attempt(allowed: Mapping[str, int], now_ms: int, first_ms: int, longest_ms: int) -> int:
-    """Count an attempt to log in under each name (name -> failures allowed); ms to wait, 0 if it may go on.
-
-    Raises StoreUnavailable.
-    """
+def attempt(allowed: Mapping[str, int], now_ms: int, first_ms: int, longest_ms: int) -> Attempt:
+    """Count an attempt to log in under each name (name -> failures allowed). Raises StoreUnavailable."""
     keys = [_LOGIN + name for name in allowed]
     limits = allowed.values()
     arguments = (now_ms, first_ms, longest_ms, _FORGET_S, *limits)
-    return int(connect().call("EVAL", _ATTEMPT, len(keys), *keys, *arguments))
+    wait_ms, *failures = connect().call("EVAL", _ATTEMPT, len(keys), *keys, *arguments)
+    return Attempt(int(wait_ms), tuple(int(n) for n in failures))
 
 
 def succeeded(user: str, address: str) -> None:
     """Forget a user's failures from an address, and that this attempt from it counted. Raises StoreUnavailable."""
     place = _LOGIN + address
     connect().run(("DEL", _LOGIN + user), ("HINCRBY", place, "n", -1), ("EXPIRE", place, _FORGET_S), atomic=True)
+
+
+def tell(event: str, forget_s: int) -> bool:
+    """Whether nobody has said this within `forget_s` seconds; from now on somebody has. Raises StoreUnavailable."""
+    return connect().call("SET", _TOLD + event, 1, "NX", "EX", forget_s) is not None

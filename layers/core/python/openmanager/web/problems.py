@@ -23,6 +23,7 @@ _STATUS: dict[type[errors.OpenManagerError], HTTPStatus] = {
     errors.TooManyRequests: HTTPStatus.TOO_MANY_REQUESTS,
     errors.SlowDown: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.StoreUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.IssuerUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 _RENAMED = {413: "Content Too Large", 422: "Unprocessable Content"}
 _RETRY_AFTER_S = 5
