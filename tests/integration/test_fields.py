@@ -14,7 +14,7 @@ from openmanager.notify.targets import dump, read_target
 from openmanager.security import fields
 from openmanager.security.roles import USER_ROLES
 from openmanager.settings import settings
-from openmanager.stores import alerts
+from openmanager.stores import alerts, reset
 from openmanager.watch.outcome import recorded
 from openmanager.web.auth import Guard, guard_of, routes_of
 from openmanager.web.sse import Reader, follow
@@ -177,6 +177,21 @@ def test_servers_whose_names_are_those_of_fields_are_shown() -> None:
 
 def test_who_has_no_role_sees_no_more_than_a_viewer() -> None:
     assert all(fields.hidden(path, "") >= fields.hidden(path, "viewer") for path in fields.SEEN_BY)
+
+
+def test_a_store_that_is_away_is_not_told_by_its_address(
+    stores_env: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://a-user@localhost:1/a-database")
+    monkeypatch.setenv("UPSTASH_REDIS_REST_URL", "http://localhost:1")
+    settings.cache_clear()
+    reset()
+    details = [send("GET", path).json()["detail"] for path in ("/api/silences", "/api/servers")]
+    # Whoever logs in has shown nothing yet.
+    login = importlib.import_module("functions.auth.handler").handler
+    body = json.dumps({"user": "ada", "password": "guessed"}).encode()
+    details.append(invoke(login, "POST", "/api/auth/token", body=body).json()["detail"])
+    assert details == ["Postgres does not answer", "Redis does not answer", "Redis does not answer"]
 
 
 def test_the_description_says_what_is_left_out() -> None:

@@ -55,6 +55,13 @@ def _on_one_line(*said: object) -> list[str]:
     ]
 
 
+def _public(error: Exception) -> str:
+    """An error in words for strangers: drivers say at which host and as whom they were turned away."""
+    store, _, _ = str(error).partition(":")
+    away = isinstance(error, errors.StoreUnavailable) and store in ("Redis", "Postgres")
+    return f"{store} does not answer" if away else str(error)
+
+
 def add_problem_handlers(app: FastAPI) -> None:
     """Map our errors, validation errors and everything unforeseen."""
 
@@ -69,7 +76,7 @@ def add_problem_handlers(app: FastAPI) -> None:
             path, what = _on_one_line(request.url.path, error)
             log.info("%s %s: %d %s", request.method, path, status, what)
         more = {"field": error.field} if isinstance(error, errors.InvalidInput) else {}
-        answer = problem(status, str(error), **more)
+        answer = problem(status, _public(error), **more)
         if isinstance(error, errors.TooManyRequests):
             answer.headers["Retry-After"] = str(error.retry_after_s)
         return answer
