@@ -1,0 +1,62 @@
+// What people do to alerts. It shows at once, can be taken back for some seconds, and goes back by itself if refused.
+
+import { signal } from "../vendor/preact.js";
+import { del, post, session } from "./api.js";
+import { t } from "./i18n.js";
+import { wish } from "./store.js";
+
+const UNDO_MS = 5000;
+
+/** What was just done or went wrong: {text, undo?: function, error?: true}, or null. */
+export const toast = signal(null);
+let timer = 0;
+
+export function say(text, more = {}) {
+  clearTimeout(timer);
+  toast.value = { text, ...more };
+  timer = setTimeout(hush, more.error ? 2 * UNDO_MS : UNDO_MS);
+}
+
+export function hush() {
+  clearTimeout(timer);
+  toast.value = null;
+}
+
+const path = (alert) => `/api/alerts/${encodeURIComponent(alert.server)}/${encodeURIComponent(alert.rule)}/acknowledge`;
+
+async function attempt(alert, fields, run, done) {
+  wish(alert.id, fields);
+  try {
+    const answer = await run();
+    if (done) say(...done(answer));
+    return answer;
+  } catch (error) {
+    wish(alert.id, null);
+    say(t("actions.failed", error.detail || error.message), { error: true });
+    return null;
+  }
+}
+
+/** Takes care of an alert: no more reminders unless it worsens. */
+export const acknowledge = (alert, note = "") =>
+  attempt(
+    alert,
+    { state: "acknowledged", by: session.value?.user ?? "" },
+    () => post(path(alert), note ? { note } : undefined),
+    () => [t("actions.acknowledged", alert.server), { undo: () => unacknowledge(alert) }],
+  );
+
+/** Gives it back to everybody. */
+export const unacknowledge = (alert) => attempt(alert, { state: "firing", by: "" }, () => del(path(alert)));
+
+/** Tells nobody of this server's rule for so many minutes. */
+export const silence = (alert, minutes, reason = "") =>
+  attempt(
+    alert,
+    { suppressed: "silence" },
+    () => post("/api/silences", { minutes, servers: [alert.server], rules: [alert.rule], ...(reason && { reason }) }),
+    (made) => [t("actions.silenced", alert.server, minutes), { undo: () => unsilence(alert, made.id) }],
+  );
+
+/** Ends a silence; `alert` is the one that was shown as silenced by it. */
+export const unsilence = (alert, id) => attempt(alert, { suppressed: "" }, () => del(`/api/silences/${encodeURIComponent(id)}`));
