@@ -19,8 +19,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from infra.local.serverless import Function, Service, read_service
 
-HOME = "/api/docs"
-
 log = logging.getLogger("openmanager.local.gateway")
 
 
@@ -54,8 +52,6 @@ class Gateway:
         # The one OPTIONS route answers for every path, those that are none too.
         if allowed := ", ".join(sorted({entry.method for entry in here} - {"OPTIONS"})):
             await _problem(send, 405, f"{method} is not possible on {path}", allow=allowed)
-        elif path == "/":
-            await _reply(send, 307, b"", location=HOME)
         else:
             await _problem(send, 404, f"there is nothing at {path}")
 

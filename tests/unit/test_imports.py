@@ -36,6 +36,7 @@ NEEDS = {
     "servers": {"fastapi", "mangum", "numpy", "httpx", "psycopg"},
     "predictions": {"fastapi", "mangum", "numpy", "httpx"},
     "stream": {"fastapi", "mangum", "numpy", "httpx"},
+    "dashboard": {"fastapi", "mangum", "httpx"},
     "system": {"fastapi", "mangum", "httpx"},
     "tick": {
         "numpy",
