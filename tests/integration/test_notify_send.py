@@ -230,3 +230,16 @@ def test_the_certificate_of_the_tests_is_what_it_says() -> None:
     context = ssl.create_default_context(cafile=str(CERTIFICATE))
     names = [dict(pair for part in one["subject"] for pair in part)["commonName"] for one in context.get_ca_certs()]
     assert json.dumps(names) == f'["{NAME}"]'
+
+
+def test_a_receiver_that_repeats_a_secret_does_not_get_it_into_our_stores(receiver: Receiver) -> None:
+    home, token = f"http://127.0.0.1:{receiver.server_port}", "123456:" + "A" * 35
+    receiver.answers = lambda r: Answer(403, {}, f"no {'x' * 150} {r.path} {r.headers.get('Authorization')}".encode())
+    outcomes = [
+        told("slack", url=f"{home}/services/T/B/x-slack-secret"),
+        told("telegram", server=home, token=token, chat_id="1"),
+        told("ntfy", server=home, topic="ops", token="tk_0123456789abcdef"),
+    ]
+    assert [o.status for o in outcomes] == [403, 403, 403]
+    assert all("…" in o.detail for o in outcomes)
+    assert not any(secret in o.detail for o in outcomes for secret in ("services", "x-slack", token[:12], "tk_0123"))

@@ -7,6 +7,7 @@ writes to a store without a key can neither move it nor lead it elsewhere.
 import json
 from collections.abc import Collection
 from dataclasses import replace
+from urllib.parse import urlsplit
 
 from openmanager.notify.targets import SETTINGS, Target, secrets_of
 from openmanager.security.sealing import CannotOpen, Sealed, open_sealed, seal
@@ -42,6 +43,16 @@ def readable(target: Target) -> Target:
     for name, error in stuck.items():
         raise CannotOpen(f"settings.{name} {error}", error.may_pass)
     return found
+
+
+def without_secrets(target: Target, text: str) -> str:
+    """A receiver's words without the target's secrets, which some repeat; of an address its path is the secret."""
+    own = [target.settings.get(name) for name in secrets_of(target.channel)]
+    secrets = [secret for secret in own if isinstance(secret, str)]
+    paths = [path for secret in secrets if "://" in secret and len(path := urlsplit(secret).path) > 1]
+    for secret in [*secrets, *paths]:
+        text = text.replace(secret, "…")
+    return text
 
 
 def outdated(target: Target, stuck: Collection[str]) -> bool:

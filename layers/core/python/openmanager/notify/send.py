@@ -4,6 +4,7 @@ import json
 import logging
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from email.utils import parsedate_to_datetime
 
 import httpcore
@@ -15,7 +16,7 @@ from openmanager.notify.channels.request import Order, Request
 from openmanager.notify.message import compose, one_line
 from openmanager.notify.notice import Notice
 from openmanager.notify.outcome import LIMIT_S, Outcome
-from openmanager.notify.secrecy import readable
+from openmanager.notify.secrecy import readable, without_secrets
 from openmanager.notify.targets import Target
 from openmanager.security.sealing import CannotOpen
 
@@ -36,7 +37,7 @@ log = logging.getLogger(__name__)
 
 
 def send(notice: Notice, target: Target, key: str, now_s: float) -> Outcome:
-    """One attempt under the idempotency key."""
+    """One attempt under the idempotency key. What came of it holds no secret, whatever the receiver repeats."""
     try:
         target = readable(target)
         order = Order(notice, target, compose(notice, target.language, target.timezone), key, now_s)
@@ -44,9 +45,12 @@ def send(notice: Notice, target: Target, key: str, now_s: float) -> Outcome:
             # The mail packages are slow to import, and most deliveries need none of them.
             from openmanager.notify.mailing import mailed
 
-            return mailed(order)
+            outcome = mailed(order)
+            return replace(outcome, detail=without_secrets(target, outcome.detail))
         request = REQUESTS[target.channel](order)
-        return judge(http.post(request.url, request.headers, request.body, LIMIT_S), now_s)
+        reply = http.post(request.url, request.headers, request.body, LIMIT_S)
+        said = without_secrets(target, reply.body.decode("utf-8", "replace"))
+        return judge(replace(reply, body=said.encode()), now_s)
     except CannotOpen as error:
         return Outcome("later" if error.may_pass else "refused", str(error))
     except guard.Refused as error:

@@ -9,6 +9,7 @@ secrets. Users, keys, targets and the audit log are for roles that may see all o
 """
 
 from collections.abc import Collection, Mapping
+from functools import lru_cache
 from typing import Any
 
 _PEOPLE = ("operator", "admin", "auditor")
@@ -52,6 +53,7 @@ SEEN_BY: Mapping[str, Mapping[str, tuple[str, ...]]] = {
 }
 
 
+@lru_cache(maxsize=512)
 def hidden(route: str, role: str) -> frozenset[str]:
     """The fields that a route's answers to a role leave out; nearly always none."""
     return frozenset(name for name, roles in SEEN_BY.get(route, _WHOLE).items() if role not in roles)
