@@ -179,12 +179,16 @@ def test_without_postgres_refusing_and_logging_out_go_on_and_the_functions_log_h
     assert [(row["actor"], row["action"]) for row in lost] == [("ann", "refused"), ("ann", "logout")]
 
 
-def test_without_redis_refusing_goes_on_and_leaves_no_row(empty_redis: Upstash) -> None:
+def test_while_redis_is_away_refusing_goes_on_and_leaves_no_row(empty_redis: Upstash) -> None:
     wall = api_key("viewer")
     assert ask(servers, "GET", "/api/servers", key=wall).status == 200
     with empty_redis.away():
         assert ask(access, "GET", "/api/users", key=wall).status == 403
     assert rows() == []
+    # Soon it is tried again:
+    events.forget()
+    assert ask(access, "GET", "/api/users", key=wall).status == 403
+    assert [row[2] for row in rows()] == ["refused"]
 
 
 def test_a_function_without_postgres_leaves_the_row_to_one_that_has_it(

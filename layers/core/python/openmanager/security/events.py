@@ -17,6 +17,8 @@ from openmanager.stores.redis import CommandFailed
 
 ROWS, WINDOW_S = 60, 900
 ONCE_S = 25 * 3600
+# After Redis did not answer, nobody waits for it again so soon.
+_AWAY_S = 30.0
 _HELD = 10_000
 # With blanks, so that they are nobody's name.
 STRANGER, UNKNOWN, EVERYBODY = "not logged in", "unknown user", "all users"
@@ -75,11 +77,9 @@ def once(action: str, target: str, event: str, name: str, address: str) -> None:
     except (StoreUnavailable, CommandFailed) as error:
         # Nobody could say how many rows it would become.
         log.warning("not in the audit log: %s of %s by %s: %s", action, target, name, error)
+        _keep(named, time.monotonic() - ONCE_S + _AWAY_S)
         return
-    _told.pop(named, None)
-    _told[named] = time.monotonic()
-    if len(_told) > _HELD:
-        del _told[next(iter(_told))]
+    _keep(named, time.monotonic())
     if first:
         _record(action, target, name, address)
 
@@ -93,6 +93,13 @@ def once_of_caller(action: str, target: str, event: str) -> None:
 def forget() -> None:
     """Have everything told again."""
     _told.clear()
+
+
+def _keep(named: str, told_at: float) -> None:
+    _told.pop(named, None)
+    _told[named] = told_at
+    if len(_told) > _HELD:
+        _told.pop(next(iter(_told)), None)
 
 
 def _named(action: str, event: str) -> str:
