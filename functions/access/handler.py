@@ -3,14 +3,14 @@
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from fastapi import Depends
+from fastapi import Depends, Path
 from openmanager.security import people, programs
+from openmanager.security.roles import USER_NAME
 from openmanager.sources.limits import json_object
 from openmanager.web import Admin, bounded_body, create_app, documented, lambda_handler
 
 Body = Annotated[bytes, Depends(bounded_body(64 << 10))]
-JSON = "application/json"
-KEY = {"name": "web agents", "role": "agent", "servers": ["web-*"], "days": 365}
+UserName = Annotated[str, Path(json_schema_extra={"pattern": f"^{USER_NAME.pattern}$"})]
 
 app = create_app("access")
 
@@ -21,8 +21,8 @@ def list_users(_: Admin) -> dict[str, Any]:
     return {"users": people.listing()}
 
 
-@app.put("/api/users/{name}", openapi_extra=documented(JSON, {"role": "operator"}))
-def put_user(who: Admin, name: str, body: Body) -> dict[str, Any]:
+@app.put("/api/users/{name}", openapi_extra=documented(people.SCHEMA))
+def put_user(who: Admin, name: UserName, body: Body) -> dict[str, Any]:
     """Make or change a user, whose tokens end. A new one without a `password` gets one, shown this once."""
     return people.put(name, json_object(body), who.name)
 
@@ -39,7 +39,7 @@ def list_keys(_: Admin) -> dict[str, Any]:
     return {"keys": programs.listing()}
 
 
-@app.post("/api/keys", status_code=201, openapi_extra=documented(JSON, KEY))
+@app.post("/api/keys", status_code=201, openapi_extra=documented(programs.SCHEMA))
 def add_key(who: Admin, body: Body) -> dict[str, Any]:
     """A new key, shown this once. An agent's names its `servers`, or prefixes of them; others read by their role."""
     return programs.add(json_object(body), who.name, datetime.now(UTC))

@@ -18,10 +18,10 @@ def list_alerts(_: Viewer, server: str | None = None) -> dict[str, Any]:
     return {"alerts": alerts.open_alerts() if server is None else alerts.of_server(server)}
 
 
-@app.post("/api/alerts/{server}/{rule}/acknowledge", openapi_extra=documented("application/json", {"note": "on it"}))
+@app.post("/api/alerts/{server}/{rule}/acknowledge", openapi_extra=documented(alerts.NOTE, required=False))
 def acknowledge(who: Operator, server: str, rule: str, body: Body) -> dict[str, Any]:
     """Take care of an alert: no more reminders unless it worsens."""
-    note = str(json_object(body).get("note", ""))[:500] if body else ""
+    note = alerts.read_note(json_object(body)) if body else ""
     return alerts.acknowledge(server, rule, who.name, note)
 
 

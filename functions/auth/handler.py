@@ -8,18 +8,18 @@ from openmanager.security import login, people
 from openmanager.sources.limits import json_object
 from openmanager.web import Anyone, LoggedIn, LoggedInHere, bounded_body, create_app, documented, lambda_handler
 from openmanager.web.client import client_address
+from openmanager.web.described import problems
 
 Body = Annotated[bytes, Depends(bounded_body(4096))]
-JSON = "application/json"
 
 app = create_app("auth")
 
 
-@app.post("/api/auth/token", openapi_extra=documented(JSON, {"user": "admin", "password": "…"}))
+@app.post("/api/auth/token", responses=problems(401, 429), openapi_extra=documented(login.SCHEMA))
 def log_in(_: Anyone, request: Request, body: Body) -> dict[str, Any]:
     """A token (`access_token`) for an hour, to send as `Authorization: Bearer <token>`."""
     asked = json_object(body)
-    for field in ("user", "password"):
+    for field in login.SCHEMA["required"]:
         if not isinstance(asked.get(field), str):
             raise InvalidInput(field, "must be a text")
     return login.log_in(asked["user"], asked["password"], client_address(request.scope))
@@ -37,7 +37,7 @@ def log_out(token: LoggedIn) -> None:
     login.log_out(token)
 
 
-@app.put("/api/auth/password", status_code=204, openapi_extra=documented(JSON, {"current": "…", "new": "…"}))
+@app.put("/api/auth/password", status_code=204, openapi_extra=documented(people.CHANGE))
 def change_password(token: LoggedInHere, body: Body) -> None:
     """Change one's own password; all one's tokens end."""
     asked = json_object(body)

@@ -10,8 +10,10 @@ from openmanager.oncall.explain import explain
 from openmanager.stores.alerts import statistics
 from openmanager.web import Viewer, create_app, lambda_handler
 
-From = Annotated[str | None, Query(alias="from", description="ISO 8601 or Unix seconds; else a day before `to`")]
-To = Annotated[str | None, Query(description="ISO 8601 or Unix seconds; else now")]
+From = Annotated[
+    str | None, Query(alias="from", description="else a day before `to`", json_schema_extra=charts.INSTANT)
+]
+To = Annotated[str | None, Query(description="else now", json_schema_extra=charts.INSTANT)]
 _DAY_S = 86_400
 
 app = create_app("incidents")
@@ -20,7 +22,7 @@ app = create_app("incidents")
 @app.get("/api/alerts/history")
 def get_history(
     _: Viewer, from_: From = None, to: To = None, server: str | None = None, rule: str | None = None,
-    cursor: Annotated[str | None, Query(description="`next` of the page before")] = None,
+    cursor: Annotated[str | None, Query(json_schema_extra=alerts.CURSOR)] = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Everything that happened to alerts, newest first, a page at a time."""
     span = charts.span(from_, to, int(time.time() * 1000), _DAY_S)

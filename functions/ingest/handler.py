@@ -8,13 +8,11 @@ from fastapi import Depends, Header, Response
 from openmanager import intake
 from openmanager.security.scope import own
 from openmanager.settings import settings
-from openmanager.sources import native, otlp, otlp_wire, prometheus, remote_write
+from openmanager.sources import described, native, otlp, otlp_wire, prometheus, remote_write
 from openmanager.web import Agent, bounded_body, create_app, documented, lambda_handler
 from openmanager.web.problems import problem
 
 MAX_BYTES = 8 << 20
-EXAMPLE = {"server": "web-01", "role": "web", "samples": [{"metrics": {"cpu_utilization": 12.5, "load_1m": 0.4}}]}
-
 Body = Annotated[bytes, Depends(bounded_body(MAX_BYTES, "identity", "gzip"))]
 SnappyBody = Annotated[bytes, Depends(bounded_body(MAX_BYTES, "snappy"))]
 ContentType = Annotated[str, Header(include_in_schema=False)]
@@ -22,7 +20,7 @@ ContentType = Annotated[str, Header(include_in_schema=False)]
 app = create_app("ingest")
 
 
-@app.post("/api/ingest", openapi_extra=documented("application/json", EXAMPLE))
+@app.post("/api/ingest", openapi_extra=documented(described.INGEST))
 def ingest(who: Agent, body: Body) -> dict[str, object]:
     """Samples in our JSON. Answers how many were taken, which were not and why, and when to push next."""
     now_ms = int(time.time() * 1000)
@@ -31,7 +29,7 @@ def ingest(who: Agent, body: Body) -> dict[str, object]:
     return {**native.answer(parsed), "next_push_s": settings().push_interval_s}
 
 
-@app.post("/api/v1/write", status_code=204, openapi_extra=documented("application/x-protobuf"))
+@app.post("/api/v1/write", status_code=204, openapi_extra=described.WRITE)
 def write(who: Agent, body: SnappyBody, content_type: ContentType = "") -> Response:
     """Prometheus remote write 1.0 and 2.0. What can be stored is stored; what cannot is named in a 400."""
     version = remote_write.version_of(content_type)
@@ -45,7 +43,7 @@ def write(who: Agent, body: SnappyBody, content_type: ContentType = "") -> Respo
     return response
 
 
-@app.post("/v1/metrics", openapi_extra=documented("application/x-protobuf", description="or application/json"))
+@app.post("/v1/metrics", responses=described.METRICS_ANSWER, openapi_extra=described.METRICS)
 def metrics(who: Agent, body: Body, content_type: ContentType = "") -> Response:
     """OpenTelemetry metrics (OTLP/HTTP) in protobuf or JSON, which the answer is in as well."""
     encoding = otlp_wire.encoding_of(content_type)

@@ -3,15 +3,16 @@
 import time
 from typing import Annotated, Any
 
-from fastapi import Depends
-from openmanager.notify import manage
+from fastapi import Depends, Path
+from openmanager.notify import described, manage
+from openmanager.notify.targets import ID
 from openmanager.sources.limits import json_object
 from openmanager.web import Admin, bounded_body, create_app, documented, lambda_handler
+from openmanager.web.described import problems
 
 from functions.notifications import outbox
 
-EXAMPLE = {"channel": "slack", "settings": {"url": "https://hooks.slack.com/services/…"}, "severity": "warning"}
-
+Id = Annotated[str, Path(json_schema_extra={"pattern": f"^{ID.pattern}$"})]
 Body = Annotated[bytes, Depends(bounded_body(256 << 10))]
 
 app = create_app("notifications")
@@ -30,8 +31,8 @@ def get_target(_: Admin, id: str) -> dict[str, Any]:
     return manage.target(id)
 
 
-@app.put("/api/notifications/targets/{id}", openapi_extra=documented("application/json", EXAMPLE))
-def put_target(_: Admin, id: str, body: Body) -> dict[str, Any]:
+@app.put("/api/notifications/targets/{id}", responses=problems(409), openapi_extra=documented(described.SCHEMA))
+def put_target(_: Admin, id: Id, body: Body) -> dict[str, Any]:
     """Make or replace a target. Secrets that are left out stay as they were, unless the place they go to changes."""
     return manage.put_target(id, json_object(body))
 

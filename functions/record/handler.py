@@ -9,8 +9,10 @@ from openmanager.ledger.record import record
 from openmanager.stores import ledger
 from openmanager.web import Viewer, create_app, lambda_handler
 
-From = Annotated[str | None, Query(alias="from", description="ISO 8601 or Unix seconds; else four weeks before `to`")]
-To = Annotated[str | None, Query(description="ISO 8601 or Unix seconds; else now")]
+From = Annotated[
+    str | None, Query(alias="from", description="else four weeks before `to`", json_schema_extra=charts.INSTANT)
+]
+To = Annotated[str | None, Query(description="else now", json_schema_extra=charts.INSTANT)]
 _USUAL_S = 28 * 86_400
 _SHOWN = 500
 

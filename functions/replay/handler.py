@@ -10,8 +10,7 @@ from openmanager.sources.limits import json_object
 from openmanager.stores import config
 from openmanager.watch import replaying
 from openmanager.web import Operator, bounded_body, create_app, documented, lambda_handler
-
-EXAMPLE = {"server": "web-01", "from": "2026-11-20T00:00:00Z", "to": "2026-11-21T00:00:00Z"}
+from openmanager.web.described import problems
 
 Body = Annotated[bytes, Depends(bounded_body(4 << 20))]
 ContentType = Annotated[str, Header(include_in_schema=False)]
@@ -19,7 +18,11 @@ ContentType = Annotated[str, Header(include_in_schema=False)]
 app = create_app("replay")
 
 
-@app.post("/api/replay", openapi_extra=documented("application/json", EXAMPLE, description="or text/csv"))
+@app.post(
+    "/api/replay",
+    responses=problems(404),
+    openapi_extra=documented(replaying.SCHEMA, also={"text/csv": replaying.CSV}),
+)
 def post_replay(_: Operator, body: Body, content_type: ContentType = "") -> dict[str, Any]:
     """Run a stored day of a server, or a CSV, through models, rules and ledger; `rules` replace those in force.
 
@@ -28,6 +31,8 @@ def post_replay(_: Operator, body: Body, content_type: ContentType = "") -> dict
     if content_type.partition(";")[0].strip() == "text/csv":
         return replaying.uploaded(body, None, config.read()).as_dict()
     asked = json_object(body)
+    if unknown := sorted(asked.keys() - replaying.SCHEMA["properties"].keys()):
+        raise InvalidInput(unknown[0], "is not known here")
     if not isinstance(server := asked.get("server"), str):
         raise InvalidInput("server", "is missing")
     now_ms = int(time.time() * 1000)

@@ -2,13 +2,16 @@
 
 from typing import Annotated, Any
 
-from fastapi import Depends
+from fastapi import Depends, Path
+from openmanager.alerts import incidents, rules
 from openmanager.oncall import settings as desk
 from openmanager.sources.limits import json_object
 from openmanager.web import Operator, Viewer, bounded_body, create_app, documented, lambda_handler
+from openmanager.web.described import problems
 
 Body = Annotated[bytes, Depends(bounded_body(64 << 10))]
-JSON = "application/json"
+Id = Annotated[str, Path(json_schema_extra={"pattern": f"^{rules.ID.pattern}$"})]
+
 app = create_app("rules")
 
 
@@ -18,8 +21,8 @@ def list_rules(_: Viewer) -> dict[str, Any]:
     return {"rules": desk.list_rules()}
 
 
-@app.put("/api/rules/{id}", openapi_extra=documented(JSON, {"warning": 85, "for_min": 10}))
-def put_rule(who: Operator, id: str, body: Body) -> dict[str, Any]:
+@app.put("/api/rules/{id}", responses=problems(409), openapi_extra=documented(rules.SCHEMA))
+def put_rule(who: Operator, id: Id, body: Body) -> dict[str, Any]:
     """Make or replace a rule; fields left out are those of the default rule of this name."""
     return desk.put_rule(id, json_object(body), who.name)
 
@@ -36,7 +39,7 @@ def get_dependencies(_: Viewer) -> dict[str, Any]:
     return desk.dependencies()
 
 
-@app.put("/api/dependencies", openapi_extra=documented(JSON, {"web": ["api"], "api": ["database"]}))
+@app.put("/api/dependencies", openapi_extra=documented(incidents.SCHEMA))
 def put_dependencies(who: Operator, body: Body) -> dict[str, Any]:
     """Replace the graph of roles."""
     return desk.put_dependencies(json_object(body), who.name)

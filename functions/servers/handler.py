@@ -8,8 +8,10 @@ from openmanager import charts, fleet
 from openmanager.web import Viewer, create_app, lambda_handler
 
 Status = Literal["healthy", "warning", "critical", "offline", "maintenance", "unknown"]
-From = Annotated[str | None, Query(alias="from", description="ISO 8601 or Unix seconds; else an hour before `to`")]
-To = Annotated[str | None, Query(description="ISO 8601 or Unix seconds; else now")]
+From = Annotated[
+    str | None, Query(alias="from", description="else an hour before `to`", json_schema_extra=charts.INSTANT)
+]
+To = Annotated[str | None, Query(description="else now", json_schema_extra=charts.INSTANT)]
 
 app = create_app("servers")
 
@@ -32,14 +34,14 @@ def get_metrics(
     id: str,
     from_: From = None,
     to: To = None,
-    step: Annotated[float | None, Query(description="seconds; else a minute, or what keeps 500 points")] = None,
-    stat: Annotated[str, Query(description="mean, min, max, last or p95 of each step")] = "mean",
-    metrics: Annotated[str | None, Query(description="keys, comma-separated; else all that are known")] = None,
+    step: Annotated[float | None, Query(json_schema_extra=charts.STEP)] = None,
+    stat: Annotated[str, Query(description="of each step", json_schema_extra={"enum": charts.STATS})] = "mean",
+    metrics: Annotated[str | None, Query(json_schema_extra=charts.KEYS)] = None,
 ) -> dict[str, Any]:
     """A statistic of a server's metrics on an even grid, null where nothing is known; `resolution` says from what."""
     now_ms = int(time.time() * 1000)
     span = charts.Range.of(*charts.span(from_, to, now_ms), step)
-    return charts.metrics(id, span, now_ms, stat, metrics.split(",") if metrics else None)
+    return charts.metrics(id, span, now_ms, stat, None if metrics is None else metrics.split(","))
 
 
 @app.get("/api/servers/{id}/samples")
@@ -48,7 +50,7 @@ def get_samples(
     id: str,
     from_: From = None,
     to: To = None,
-    cursor: Annotated[str | None, Query(description="`next` of the page before")] = None,
+    cursor: Annotated[str | None, Query(json_schema_extra=charts.CURSOR)] = None,
 ) -> dict[str, Any]:
     """A server's samples as they were sent, a page at a time; times in milliseconds."""
     now_ms = int(time.time() * 1000)

@@ -2,13 +2,16 @@
 
 from typing import Annotated, Any
 
-from fastapi import Depends
+from fastapi import Depends, Path
+from openmanager.alerts import quiet
 from openmanager.oncall import settings as desk
 from openmanager.sources.limits import json_object
 from openmanager.web import Operator, Viewer, bounded_body, create_app, documented, lambda_handler
+from openmanager.web.described import problems
 
 Body = Annotated[bytes, Depends(bounded_body(64 << 10))]
-JSON = "application/json"
+Id = Annotated[str, Path(json_schema_extra=quiet.ID)]
+
 app = create_app("silences")
 
 
@@ -18,7 +21,7 @@ def list_silences(_: Viewer) -> dict[str, Any]:
     return {"silences": desk.list_silences()}
 
 
-@app.post("/api/silences", status_code=201, openapi_extra=documented(JSON, {"minutes": 60, "reason": "deployment"}))
+@app.post("/api/silences", status_code=201, responses=problems(409), openapi_extra=documented(quiet.SILENCE))
 def add_silence(who: Operator, body: Body) -> dict[str, Any]:
     """Tell nobody for a while: `end` (s) or `minutes`, and of which servers, roles and rules (all if left out)."""
     return desk.add_silence(json_object(body), who.name)
@@ -36,8 +39,8 @@ def list_maintenance(_: Viewer) -> dict[str, Any]:
     return {"maintenance": desk.list_maintenance()}
 
 
-@app.put("/api/maintenance/{id}", openapi_extra=documented(JSON, {"days": ["sun"], "at": "02:00", "minutes": 120}))
-def put_maintenance(who: Operator, id: str, body: Body) -> dict[str, Any]:
+@app.put("/api/maintenance/{id}", responses=problems(409), openapi_extra=documented(quiet.MAINTENANCE))
+def put_maintenance(who: Operator, id: Id, body: Body) -> dict[str, Any]:
     """Make or replace a maintenance window."""
     return desk.put_maintenance(id, json_object(body), who.name)
 

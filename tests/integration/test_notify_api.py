@@ -221,7 +221,7 @@ def test_there_are_no_more_targets_than_a_round_can_take(
     redis: Upstash, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("openmanager.notify.manage.MAX_TARGETS", 2)
-    assert [ask("PUT", f"targets/t{i}", hook(receiver)).status for i in range(3)] == [200, 200, 400]
+    assert [ask("PUT", f"targets/t{i}", hook(receiver)).status for i in range(3)] == [200, 200, 409]
     assert [t.id for t in published(redis)] == ["t0", "t1"]
 
 

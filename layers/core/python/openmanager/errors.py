@@ -46,6 +46,10 @@ class NotFound(OpenManagerError):
     """The thing asked for does not exist."""
 
 
+class Full(OpenManagerError):
+    """There is no room for it beside what is there already."""
+
+
 class StoreUnavailable(OpenManagerError):
     """A store did not answer in time or answered nonsense; trying again later may help."""
 

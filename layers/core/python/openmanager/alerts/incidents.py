@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from openmanager.alerts.machine import Alert
-from openmanager.alerts.texts import storable
+from openmanager.alerts.texts import TEXT, storable
 from openmanager.errors import InvalidInput
 
 # role -> the roles that it depends on.
@@ -25,6 +25,14 @@ DEFAULT_GRAPH: Graph = {
 }
 TOGETHER_MIN = 30
 _MAX_ROLES = 200
+SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "examples": [{"web": ["api"], "api": ["database"]}],
+    "description": "role: the roles that it depends on; none depends on itself in the end",
+    "propertyNames": TEXT,
+    "additionalProperties": {"type": "array", "items": TEXT | {"minLength": 1}},
+    "maxProperties": _MAX_ROLES,
+}
 
 
 @dataclass(frozen=True, slots=True)

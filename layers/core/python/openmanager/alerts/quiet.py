@@ -1,18 +1,25 @@
 """When nobody is to be told: silences, which always end, and maintenance windows, which come back. Pure."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from openmanager.alerts.texts import MOST_NAMES, are_names, storable
+from openmanager.alerts.texts import MOST_NAMES, NAMES, TEXT, are_names, storable
 from openmanager.errors import InvalidInput
 from openmanager.telemetry.samples import LATEST_S
 
 LONGEST_SILENCE_S = 30 * 86_400
 MAX_ITEMS = 500
+_LONGEST_TEXT = 200
+_LONGEST_WINDOW_MIN = 7 * 1440
+# What a silence says of itself that nobody may send.
+SET_BY_US = ("id", "by")
+_OPTIONAL_TEXTS = ("timezone", "reason")
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_CLOCK = r"([01][0-9]|2[0-3]):[0-5][0-9]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +30,7 @@ class Silence:
     start: int
     end: int
     by: str
-    reason: str
+    reason: str = ""
     servers: tuple[str, ...] = ()
     roles: tuple[str, ...] = ()
     rules: tuple[str, ...] = ()
@@ -94,17 +101,59 @@ def parse_maintenance(item: Any) -> Maintenance:
     window = Maintenance(**_values(Maintenance, item, {}))
     if not window.days or any(day not in _DAYS for day in window.days):
         raise InvalidInput("days", f"must name some of {', '.join(_DAYS)}")
-    if not 1 <= window.minutes <= 7 * 1440:
-        raise InvalidInput("minutes", "must be from 1 to 10080")
-    try:
-        datetime.strptime(window.at, "%H:%M")
-    except ValueError:
-        raise InvalidInput("at", f"{window.at!r} is not a time like 02:30") from None
+    if not 1 <= window.minutes <= _LONGEST_WINDOW_MIN:
+        raise InvalidInput("minutes", f"must be from 1 to {_LONGEST_WINDOW_MIN}")
+    if not re.fullmatch(_CLOCK, window.at):
+        raise InvalidInput("at", f"{window.at!r} is not a time like 02:30")
     try:
         ZoneInfo(window.timezone)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise InvalidInput("timezone", f"{window.timezone!r} is not known") from None
     return window
+
+
+def _described(kind: type[Any], **more: dict[str, Any]) -> dict[str, Any]:
+    """What `_values` takes for the fields of a dataclass, in the words of JSON Schema."""
+    shapes: dict[str, dict[str, Any]] = {}
+    for f in fields(kind):
+        if "tuple" in str(f.type):
+            shape = NAMES
+        elif f.type in (int, "int"):
+            shape = {"type": "integer", "minimum": 0, "maximum": LATEST_S}
+        elif f.name == "timezone":
+            shape = {"type": "string", "format": "time-zone", "description": "an IANA name; else UTC"}
+        else:
+            shape = TEXT | {"maxLength": _LONGEST_TEXT}
+        # Where null is as good as nothing:
+        if "tuple" in str(f.type) or f.name in _OPTIONAL_TEXTS:
+            shape = shape | {"type": [shape["type"], "null"]}
+        shapes[f.name] = shape | more.get(f.name, {})
+    return {"type": "object", "properties": shapes, "additionalProperties": False}
+
+
+ID = TEXT | {"minLength": 1, "maxLength": _LONGEST_TEXT}
+_silence = _described(
+    Silence,
+    start={"description": "seconds since 1970; else now"},
+    end={"description": "seconds since 1970, in the place of `minutes`; at most 30 days after the start"},
+)
+_minutes = {"type": "integer", "minimum": 1, "maximum": LONGEST_SILENCE_S // 60}
+SILENCE: dict[str, Any] = _silence | {
+    "properties": {"minutes": _minutes}
+    | {name: shape for name, shape in _silence["properties"].items() if name not in SET_BY_US},
+    "oneOf": [{"required": ["minutes"]}, {"required": ["end"]}],
+    "examples": [{"minutes": 60, "reason": "deployment"}],
+}
+MAINTENANCE: dict[str, Any] = _described(
+    Maintenance,
+    id={"description": "that of the address, or left out"},
+    days={"type": "array", "items": {"enum": list(_DAYS)}, "minItems": 1, "description": "some of the week"},
+    at={"pattern": f"^{_CLOCK}$", "description": "on the clock of `timezone`"},
+    minutes={"minimum": 1, "maximum": _LONGEST_WINDOW_MIN},
+) | {
+    "required": ["days", "at", "minutes"],
+    "examples": [{"days": ["sun"], "at": "02:00", "minutes": 120}],
+}
 
 
 T = TypeVar("T")
@@ -123,7 +172,7 @@ def _values(kind: type[Any], item: Any, defaults: Mapping[str, Any]) -> dict[str
         if value is None:
             if "tuple" in str(f.type):
                 values[name] = ()
-            elif name in ("timezone", "reason"):
+            elif name in _OPTIONAL_TEXTS:
                 continue
             else:
                 raise InvalidInput(name, "is missing")
@@ -136,8 +185,8 @@ def _values(kind: type[Any], item: Any, defaults: Mapping[str, Any]) -> dict[str
             if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= LATEST_S:
                 raise InvalidInput(name, f"{str(value)[:64]!r} is not a whole number from 0 to {LATEST_S}")
             values[name] = value
-        elif not isinstance(value, str) or len(value) > 200 or not storable(value):
-            raise InvalidInput(name, "must be a text of at most 200 characters")
+        elif not isinstance(value, str) or len(value) > _LONGEST_TEXT or not storable(value):
+            raise InvalidInput(name, f"must be a text of at most {_LONGEST_TEXT} characters")
         else:
             values[name] = value
     return values

@@ -1,10 +1,11 @@
 """Alert rules: validated data with good defaults. What a rule watches, from where on, and how it behaves over time."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
-from openmanager.alerts.texts import MOST_NAMES, are_names
+from openmanager.alerts.texts import MOST_NAMES, NAMES, are_names
 from openmanager.catalog import METRIC
 from openmanager.errors import InvalidInput
 
@@ -13,6 +14,7 @@ Severity = Literal["warning", "critical"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 PREDICTIVE: frozenset[Kind] = frozenset({"failure", "exhaustion"})
 MAX_RULES = 200
+ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _WEEK_MIN = 7 * 1440
 
 
@@ -102,6 +104,31 @@ _MINUTES = {"for_min", "keep_firing_min", "repeat_min", "escalate_min"}
 _NAMES = {"servers", "roles"}
 
 
+def _described(name: str) -> dict[str, Any]:
+    """What `_value` and `_check` take for a field, in the words of JSON Schema."""
+    if name in _NUMBERS:
+        return {"type": ["number", "null"], "minimum": -_LARGEST, "maximum": _LARGEST}
+    if name in _MINUTES or name == "weekly_budget":
+        return {"type": "integer", "minimum": 0, "maximum": _WEEK_MIN}
+    if name in ("above", "enabled"):
+        return {"type": "boolean"}
+    if name in _NAMES:
+        return NAMES
+    if name == "kind":
+        return {"enum": list(KINDS)}
+    if name == "metric":
+        return {"enum": [*METRIC, ""], "description": "of the kinds threshold and exhaustion"}
+    return {"type": "string", "description": "that of the address, or left out"}
+
+
+SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "examples": [{"kind": "threshold", "metric": "cpu_utilization", "warning": 85, "for_min": 10}],
+    "properties": {f.name: _described(f.name) for f in fields(Rule)},
+    "additionalProperties": False,
+}
+
+
 def parse_rules(items: Any) -> tuple[Rule, ...]:
     """The rules of a JSON list. Raises InvalidInput naming rule and field."""
     if not isinstance(items, Sequence) or isinstance(items, str) or len(items) > MAX_RULES:
@@ -156,7 +183,7 @@ def _value(name: str, value: Any) -> Any:
 
 def _check(rule: Rule) -> None:
     """Raises InvalidInput where the fields contradict each other."""
-    if not rule.id or len(rule.id) > 64 or not all(c.isalnum() or c in "-_." for c in rule.id):
+    if not ID.fullmatch(rule.id):
         raise InvalidInput("id", "must be 1 to 64 letters, digits, '-', '_' or '.'")
     if rule.kind not in KINDS:
         raise InvalidInput("kind", f"{rule.kind!r} is none of {', '.join(KINDS)}")

@@ -5,6 +5,15 @@ from typing import Any
 # Of servers, roles or rules, in one list.
 MOST_NAMES, LONGEST_NAME = 500, 128
 
+# `storable` and `are_names` in the words of JSON Schema, to which half of a surrogate pair is no text anyway.
+TEXT: dict[str, Any] = {"type": "string", "pattern": r"^[^\u0000]*$"}
+NAMES: dict[str, Any] = {
+    "type": "array",
+    "items": TEXT | {"maxLength": LONGEST_NAME},
+    "maxItems": MOST_NAMES,
+    "description": "all if empty",
+}
+
 
 def storable(text: str) -> bool:
     """Whether Postgres takes a text as JSON: without NUL and halves of surrogate pairs, which JSON itself can write.

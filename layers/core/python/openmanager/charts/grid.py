@@ -21,6 +21,16 @@ MAX_POINTS = 1_500
 _DEFAULT_POINTS = 500
 # A century, so that the end of the last step is still a date.
 _LONGEST_STEP_S = 3_155_760_000
+STEP = {
+    "minimum": 1,
+    "maximum": _LONGEST_STEP_S,
+    "description": f"seconds; else a minute, or what keeps {_DEFAULT_POINTS} points",
+}
+KEYS = {
+    "type": "string",
+    "pattern": "^({0})(,({0}))*$".format("|".join(METRIC_KEYS)),
+    "description": "comma-separated; else all that are known",
+}
 # Steps that people read easily, in seconds; beyond them whole days.
 _STEPS_S = (60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400)
 

@@ -1,5 +1,6 @@
 """Samples as they were sent, page by page, for export."""
 
+import re
 from contextlib import suppress
 from typing import Any
 
@@ -12,6 +13,9 @@ from openmanager.stores.segments import BACKLOG, StoredFrame, read_server_frames
 from openmanager.telemetry.samples import LABEL_PREFIX, Samples, merge
 
 MAX_CELLS = 10_000
+# Milliseconds.
+_CURSOR = "[0-9]{1,15}"
+CURSOR = {"type": "string", "pattern": f"^{_CURSOR}$", "description": "`next` of the page before"}
 # Cold samples are read by the day; a page ends where a day does.
 _DAY_MS = 86_400_000
 
@@ -43,8 +47,7 @@ def page(server: str, start_s: float, stop_s: float, cursor: str | None, now_ms:
 
 
 def _position(cursor: str, start_ms: int, stop_ms: int) -> int:
-    # Milliseconds of our days have 15 digits at most; Python reads no more than 4,300.
-    if not cursor.isdecimal() or len(cursor) > 15 or not start_ms <= int(cursor) < stop_ms:
+    if not re.fullmatch(_CURSOR, cursor) or not start_ms <= int(cursor) < stop_ms:
         raise InvalidInput("cursor", f"{cursor[:64]!r} is not the `next` of a page of this span")
     return int(cursor)
 

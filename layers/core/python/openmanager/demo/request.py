@@ -12,7 +12,10 @@ from openmanager.errors import InvalidInput
 class StartRun(BaseModel):
     """A run of the demo fleet."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"scenario": "memory_leak", "minutes": 60}})
+    # Strict, or `true` would be a number of servers.
+    model_config = ConfigDict(
+        extra="forbid", strict=True, json_schema_extra={"example": {"scenario": "memory_leak", "minutes": 60}}
+    )
 
     scenario: Literal["normal", "spike", "memory_leak", "ddos", "performance_degradation", "disk_full"] = "normal"
     servers: int = Field(default=12, ge=FEWEST, le=MOST)

@@ -4,7 +4,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from openmanager.errors import InvalidInput, NotFound
+from openmanager.errors import Full, InvalidInput, NotFound
 from openmanager.notify import guard
 from openmanager.notify.entries import again, read_entry, shown
 from openmanager.notify.history import published_text
@@ -34,7 +34,7 @@ def target(identity: str) -> Body:
 def put_target(identity: str, item: Any) -> Body:
     """Store and publish a target, which is returned masked; secrets left out stay as they were.
 
-    Raises InvalidInput naming the field, StoreUnavailable with nothing changed.
+    Raises InvalidInput naming the field; Full, StoreUnavailable with nothing changed.
     """
     if not isinstance(item, Mapping):
         raise InvalidInput("body", "must be an object")
@@ -137,7 +137,7 @@ def _shown(body: Body) -> Body:
 
 def _publish(bodies: Sequence[Body]) -> None:
     if len(bodies) > MAX_TARGETS:
-        raise InvalidInput("targets", f"there are {MAX_TARGETS} already")
+        raise Full(f"there are {MAX_TARGETS} already")
     outbox.publish_targets(published_text(bodies))
 
 

@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
-from openmanager.alerts.texts import storable
+from openmanager.alerts.texts import MOST_NAMES, are_names, storable
 from openmanager.errors import InvalidInput
 from openmanager.notify.notice import SEVERITIES, Severity
 from openmanager.security.sealing import Sealed
@@ -18,10 +18,11 @@ Language = Literal["en", "ko"]
 Class = Literal["measured", "predictive"]
 CLASSES: tuple[Class, ...] = get_args(Class)
 MAX_TARGETS = 100
-_MAX_NAMES = 500
-_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_ADDRESS = re.compile(r"[^\s@<>,;:\"()\[\]\\]{1,64}@[A-Za-z0-9.-]{1,253}")
-_MASK = "…"
+ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_ADDRESS = r"[^\s@<>,;:\"()\[\]\\]{1,64}@[A-Za-z0-9.-]{1,253}"
+_MOST_ADDRESSES = 50
+_ANY_URL = r"https?://[!-~]{1,2040}"
+MASK = "…"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +53,17 @@ class Target:
         return {name: list(v) if isinstance(v, tuple) else v for name, v in plain.items()} | {"settings": own}
 
 
-Check = Callable[[Any], Any]
+@dataclass(frozen=True, slots=True)
+class Check:
+    """`read` returns the value or raises ValueError saying what it must be; `schema` says so in JSON Schema."""
+
+    read: Callable[[Any], Any]
+    schema: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One setting of a channel: `check` returns the value or raises ValueError saying what it must be.
+    """One setting of a channel, with its check.
 
     `binds` says that secrets belong to it: whoever changes it must know them.
     """
@@ -72,17 +78,17 @@ class Setting:
 def _text(pattern: str, must: str) -> Check:
     compiled = re.compile(pattern)
 
-    def check(value: Any) -> str:
+    def read(value: Any) -> str:
         if not isinstance(value, str) or not compiled.fullmatch(value) or not storable(value):
             raise ValueError(must)
         return value
 
-    return check
+    return Check(read, {"type": "string", "pattern": f"^({pattern})$"})
 
 
-def _url(value: Any) -> str:
+def _read_url(value: Any) -> str:
     must = "must be an https address of printable ASCII, without a user and password"
-    if not isinstance(value, str) or not re.fullmatch(r"[!-~]{1,2048}", value):
+    if not isinstance(value, str) or not re.fullmatch(_ANY_URL, value):
         raise ValueError(must)
     parts = urlsplit(value)
     if parts.scheme not in ("https", "http") or not parts.hostname or parts.username is not None or parts.fragment:
@@ -92,28 +98,36 @@ def _url(value: Any) -> str:
 
 
 def _whole(low: int, high: int) -> Check:
-    def check(value: Any) -> int:
+    def read(value: Any) -> int:
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
             raise ValueError(f"must be a whole number from {low} to {high}")
         return value
 
-    return check
+    return Check(read, {"type": "integer", "minimum": low, "maximum": high})
 
 
-def _address(value: Any) -> str:
-    if not isinstance(value, str) or not _ADDRESS.fullmatch(value):
+def _read_address(value: Any) -> str:
+    if not isinstance(value, str) or not re.fullmatch(_ADDRESS, value) or not value.isprintable():
         raise ValueError("must be an e-mail address")
     return value
 
 
-def _addresses(value: Any) -> list[str]:
-    if not isinstance(value, list | tuple) or not 1 <= len(value) <= 50:
-        raise ValueError("must be a list of 1 to 50 e-mail addresses")
-    return [_address(v) for v in value]
+def _read_addresses(value: Any) -> list[str]:
+    if not isinstance(value, list | tuple) or not 1 <= len(value) <= _MOST_ADDRESSES:
+        raise ValueError(f"must be a list of 1 to {_MOST_ADDRESSES} e-mail addresses")
+    return [_read_address(v) for v in value]
 
 
+_url = Check(
+    _read_url, {"type": "string", "pattern": f"^{_ANY_URL}$", "description": "https, without user or fragment"}
+)
+_address = Check(_read_address, {"type": "string", "pattern": f"^{_ADDRESS}$"})
+_addresses = Check(
+    _read_addresses, {"type": "array", "items": _address.schema, "minItems": 1, "maxItems": _MOST_ADDRESSES}
+)
 _SECRET = _text(r"[!-~]{16,256}", "must be 16 to 256 printable ASCII characters without spaces")
 _PASSWORD = _text(r"[^\x00-\x1f\x7f]{1,256}", "must be a text of at most 256 characters")
+_TOKEN, _CHAT = "must be a bot's token", "must be a chat's number or @name"
 _HOST = _text(r"[A-Za-z0-9.:-]{1,253}", "must be the name or address of a host")
 
 SETTINGS: dict[str, dict[str, Setting]] = {
@@ -125,8 +139,8 @@ SETTINGS: dict[str, dict[str, Setting]] = {
     "slack": {"url": Setting(_url, required=True, secret=True)},
     "discord": {"url": Setting(_url, required=True, secret=True)},
     "telegram": {
-        "token": Setting(_text(r"\d{3,20}:[A-Za-z0-9_-]{20,64}", "must be a bot's token"), required=True, secret=True),
-        "chat_id": Setting(_text(r"-?\d{1,20}|@\w{1,64}", "must be a chat's number or @name"), required=True),
+        "token": Setting(_text(r"[0-9]{3,20}:[A-Za-z0-9_-]{20,64}", _TOKEN), required=True, secret=True),
+        "chat_id": Setting(_text(r"-?[0-9]{1,20}|@[A-Za-z0-9_]{1,64}", _CHAT), required=True),
         "thread_id": Setting(_whole(1, 2**31 - 1)),
         "server": Setting(_url, "https://api.telegram.org", binds=True),
     },
@@ -197,7 +211,7 @@ def read_target(item: Any, path: str = "") -> Target:
 
 
 def _identity(value: Any, where: str, _: Mapping[str, Any]) -> str:
-    if not isinstance(value, str) or not _ID.fullmatch(value):
+    if not isinstance(value, str) or not ID.fullmatch(value):
         raise InvalidInput(where, "must be 1 to 64 letters, digits and . _ - and begin with a letter or digit")
     return value
 
@@ -218,9 +232,8 @@ def _classes(value: Any, where: str, _: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _names(value: Any, where: str, _: Mapping[str, Any]) -> tuple[str, ...]:
-    fits = isinstance(value, list | tuple) and len(value) <= _MAX_NAMES
-    if not fits or not all(isinstance(v, str) and 0 < len(v) <= 128 and storable(v) for v in value):
-        raise InvalidInput(where, f"must be a list of at most {_MAX_NAMES} names")
+    if not are_names(value) or "" in value:
+        raise InvalidInput(where, f"must be a list of at most {MOST_NAMES} names")
     return tuple(value)
 
 
@@ -245,13 +258,14 @@ def _settings(value: Any, where: str, item: Mapping[str, Any]) -> dict[str, Any]
         raise InvalidInput(f"{where}.{unknown[0]}", f"is not known; these are: {', '.join(known)}")
     found = {}
     for name, setting in known.items():
-        given = value.get(name, setting.default)
+        given = value.get(name)
+        given = setting.default if given is None else given
         if given is None and setting.required:
             raise InvalidInput(f"{where}.{name}", "is missing")
         try:
             # No JSON value is Sealed: only what lay in a store is taken without knowing what is in it.
             known_good = given is None or (setting.secret and isinstance(given, Sealed))
-            found[name] = given if known_good else setting.check(given)
+            found[name] = given if known_good else setting.check.read(given)
         except ValueError as error:
             raise InvalidInput(f"{where}.{name}", str(error)) from None
     return found
@@ -287,7 +301,7 @@ def masked(target: Target) -> dict[str, Any]:
 def _hide(secret: str | Sealed | None) -> str | None:
     if secret is None:
         return None
-    return _MASK + (secret[-4:] if isinstance(secret, str) and len(secret) >= 16 else "")
+    return MASK + (secret[-4:] if isinstance(secret, str) and len(secret) >= 16 else "")
 
 
 def keep_secrets(item: Mapping[str, Any], before: Target | None) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from openmanager.alerts import incidents, quiet, rules
-from openmanager.errors import InvalidInput, NotFound
+from openmanager.errors import Full, InvalidInput, NotFound
 from openmanager.stores import config, documents
 
 _GRAPH = "graph"
@@ -28,7 +28,7 @@ def list_rules() -> list[dict[str, Any]]:
 
 
 def put_rule(identity: str, item: Any, by: str) -> dict[str, Any]:
-    """Make or replace a rule. A field left out is the default rule's, if there is one. Raises InvalidInput."""
+    """Make or replace a rule. A field left out is the default rule's, if there is one. Raises InvalidInput, Full."""
     if not isinstance(item, dict):
         raise InvalidInput("rule", "must be an object")
     if item.get("id", identity) != identity:
@@ -37,7 +37,8 @@ def put_rule(identity: str, item: Any, by: str) -> dict[str, Any]:
     rule = rules.parse_rule(base | item | {"id": identity})
 
     def check(after: documents.Documents) -> None:
-        rules.parse_rules([r.as_dict() for r in effective_rules(after)])
+        if len(effective_rules(after)) > rules.MAX_RULES:
+            raise Full(f"there are {rules.MAX_RULES} already")
         _check_size(after)
 
     documents.change("rule", identity, rule.as_dict(), by, check, _publish)
@@ -56,7 +57,7 @@ def list_silences() -> list[dict[str, Any]]:
 
 
 def add_silence(item: Any, by: str) -> dict[str, Any]:
-    """Begin a silence; `minutes` may stand in the place of `end`. Raises InvalidInput."""
+    """Begin a silence; `minutes` may stand in the place of `end`. Raises InvalidInput, Full."""
     now = int(time.time())
     if isinstance(item, dict) and "minutes" in item and "end" not in item:
         minutes = item["minutes"]
@@ -64,6 +65,9 @@ def add_silence(item: Any, by: str) -> dict[str, Any]:
         if isinstance(minutes, bool) or not isinstance(minutes, int) or not 1 <= minutes <= longest:
             raise InvalidInput("minutes", f"{str(minutes)[:64]!r} is not a whole number from 1 to {longest}")
         item = {k: v for k, v in item.items() if k != "minutes"} | {"end": now + 60 * minutes}
+    for name in quiet.SET_BY_US:
+        if isinstance(item, dict) and name in item:
+            raise InvalidInput(name, "is set here, not by you")
     body = {**item, "id": secrets.token_hex(6), "by": by} if isinstance(item, dict) else item
     silence = quiet.parse_silence(body, now)
     documents.change("silence", silence.id, silence.as_dict(), by, _few, _publish)
@@ -82,7 +86,9 @@ def list_maintenance() -> list[dict[str, Any]]:
 
 
 def put_maintenance(identity: str, item: Any, by: str) -> dict[str, Any]:
-    """Make or replace a maintenance window. Raises InvalidInput."""
+    """Make or replace a maintenance window. Raises InvalidInput, Full."""
+    if isinstance(item, dict) and item.get("id", identity) != identity:
+        raise InvalidInput("id", "is not that of the address")
     window = quiet.parse_maintenance({**item, "id": identity} if isinstance(item, dict) else item)
     documents.change("maintenance", identity, window.as_dict(), by, _few, _publish)
     return window.as_dict()
@@ -122,14 +128,14 @@ def forget_silences(before_s: float) -> None:
 
 def _few(after: documents.Documents) -> None:
     if sum(body.get("end", time.time() + 1) > time.time() for body in after.values()) > quiet.MAX_ITEMS:
-        raise InvalidInput("id", f"there are {quiet.MAX_ITEMS} already")
+        raise Full(f"there are {quiet.MAX_ITEMS} already")
     _check_size(after)
 
 
 def _check_size(after: documents.Documents) -> None:
-    """Raises InvalidInput where all of a kind together are too much for each round to read."""
+    """Raises Full where all of a kind together are too much for each round to read."""
     if sum(len(json.dumps(body)) for body in after.values()) > _MOST_OCTETS:
-        raise InvalidInput("body", f"all of its kind together would be over {_MOST_OCTETS} octets; name fewer servers")
+        raise Full(f"all of its kind together would be over {_MOST_OCTETS} octets; name fewer servers")
 
 
 def _publish(read: Callable[[str], documents.Documents]) -> None:

@@ -14,6 +14,13 @@ from openmanager.stores import admission, identity
 USER_FAILURES, ADDRESS_FAILURES = 5, 50
 FIRST_WAIT_MS, LONGEST_WAIT_MS = 15_000, 15 * 60_000
 _WRONG = "user or password is wrong"
+_TEXT = {"type": "string"}
+SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "examples": [{"user": "admin", "password": "what the first start printed"}],
+    "properties": {"user": _TEXT, "password": _TEXT | {"format": "password"}},
+    "required": ["user", "password"],
+}
 
 
 def log_in(name: str, password: str, address: str) -> dict[str, Any]:

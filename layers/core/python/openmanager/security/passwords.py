@@ -14,6 +14,7 @@ MIN_LENGTH, MAX_LENGTH = 12, 256
 # no function pays for a library of its own.
 _LOG_N, _R, _P = 15, 8, 3
 _SALT_BYTES, _HASH_BYTES = 16, 32
+SCHEMA: dict[str, Any] = {"type": "string", "minLength": MIN_LENGTH, "maxLength": MAX_LENGTH, "format": "password"}
 
 
 def read_password(value: Any) -> str:

@@ -8,7 +8,20 @@ from openmanager.security import events, passwords, revocations
 from openmanager.security.roles import USER_NAME, USER_ROLES, read_role
 from openmanager.stores import identity
 
-_FIELDS = {"role", "password", "enabled"}
+SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "examples": [{"role": "operator"}],
+    "properties": {"role": {"enum": list(USER_ROLES)}, "password": passwords.SCHEMA, "enabled": {"type": "boolean"}},
+    "required": ["role"],
+    "additionalProperties": False,
+}
+_FIELDS = SCHEMA["properties"].keys()
+CHANGE: dict[str, Any] = {
+    "type": "object",
+    "examples": [{"current": "what it is now", "new": "what it is to be"}],
+    "properties": {"current": {"type": "string", "format": "password"}, "new": passwords.SCHEMA},
+    "required": ["current", "new"],
+}
 
 
 def listing() -> list[dict[str, Any]]:

@@ -10,10 +10,40 @@ from openmanager.security.roles import ROLES, read_role
 from openmanager.sources.limits import SERVER_ID
 from openmanager.stores import admission, identity
 
-_FIELDS = {"name", "role", "servers", "days"}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._:@-]{0,63}")
 _USUAL_DAYS, _MOST_DAYS = 365, 3650
 _MOST_SERVERS = 1000
+_PROPERTIES: dict[str, Any] = {
+    "name": {"type": "string", "pattern": f"^{_NAME.pattern}$"},
+    "role": {"enum": list(ROLES)},
+    "servers": {
+        "type": "array",
+        "items": {"type": "string", "pattern": rf"^({SERVER_ID.pattern}[*]?|[*])$"},
+        "minItems": 1,
+        "maxItems": _MOST_SERVERS,
+    },
+    "days": {"type": "integer", "minimum": 1, "maximum": _MOST_DAYS, "default": _USUAL_DAYS},
+}
+_FIELDS = _PROPERTIES.keys()
+
+
+def _of(roles: list[str], servers: dict[str, Any], needed: list[str]) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": _PROPERTIES | {"role": {"enum": roles}, "servers": servers},
+        "required": ["name", "role", *needed],
+        "additionalProperties": False,
+    }
+
+
+# An agent's key names its servers; the others have none.
+SCHEMA: dict[str, Any] = {
+    "examples": [{"name": "web agents", "role": "agent", "servers": ["web-*"], "days": 365}],
+    "oneOf": [
+        _of(["agent"], _PROPERTIES["servers"], ["servers"]),
+        _of([role for role in ROLES if role != "agent"], {"type": "null"}, []),
+    ],
+}
 
 
 def listing() -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ fields we do not know) is skipped. JSON is as OTLP maps it: camelCase, 64-bit in
 """
 
 import json
+import re
 from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
@@ -264,7 +265,7 @@ def _objects(holder: dict[str, Any], name: str, prefix: str) -> Iterator[tuple[s
 def _integer(holder: dict[str, Any], name: str, path: str) -> int:
     """A 64-bit integer, which may come as text; 0 where it is absent."""
     value = holder.get(name, 0)
-    if isinstance(value, str) and len(value) <= 20 and value.isascii() and value.lstrip("-").isdigit():
+    if isinstance(value, str) and re.fullmatch("-?[0-9]{1,20}", value):
         value = int(value)
     if value is None:
         return 0

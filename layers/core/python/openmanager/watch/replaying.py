@@ -6,14 +6,16 @@ from typing import Any
 
 import numpy as np
 
+from openmanager.alerts import rules
 from openmanager.alerts.rules import parse_rules
+from openmanager.charts import INSTANT
 from openmanager.charts import hot as hot_samples
 from openmanager.errors import InvalidInput, NotFound
 from openmanager.sources import table
 from openmanager.sources.limits import SERVER_ID, SERVER_ID_RULE
 from openmanager.stores import history
 from openmanager.telemetry import windows
-from openmanager.telemetry.samples import MINUTE_MS, merge
+from openmanager.telemetry.samples import LATEST_S, MINUTE_MS, merge
 from openmanager.watch.alerting import Config, read_config
 from openmanager.watch.replay import Past, Replayed, replay
 
@@ -21,6 +23,20 @@ from openmanager.watch.replay import Past, Replayed, replay
 MOST_MIN = 1440
 # The minutes before it that teach the models what is usual.
 PAST_MIN = 1440
+_RULE = rules.SCHEMA | {"required": ["id", "kind"]}
+SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "examples": [{"server": "web-01", "from": "2026-11-20T00:00:00Z", "to": "2026-11-21T00:00:00Z"}],
+    "properties": {
+        "server": {"type": "string", "pattern": f"^{SERVER_ID.pattern}$"},
+        "from": {"anyOf": [INSTANT, {"type": "integer", "minimum": 0, "maximum": LATEST_S}, {"type": "null"}]},
+        "to": {"anyOf": [INSTANT, {"type": "integer", "minimum": 0, "maximum": LATEST_S}, {"type": "null"}]},
+        "rules": {"type": ["array", "null"], "items": _RULE, "maxItems": rules.MAX_RULES},
+    },
+    "required": ["server"],
+    "additionalProperties": False,
+}
+CSV: dict[str, Any] = {"type": "string", "description": "a column `time`, and columns named as metrics"}
 
 
 def stored(server: str, start_s: float, stop_s: float, rules: Any, config: dict[str, str], now_ms: int) -> Replayed:

@@ -6,7 +6,6 @@ from fastapi import Depends, FastAPI
 from mangum import Mangum
 from starlette.types import ASGIApp
 
-from openmanager.security import fields
 from openmanager.web.address import possible
 from openmanager.web.auth import check_declared
 from openmanager.web.headers import BrowserHeaders

@@ -1,7 +1,7 @@
 """Request bodies, read and unpacked no further than their limit."""
 
 import zlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from fastapi import Request
@@ -9,6 +9,7 @@ from fastapi import Request
 from openmanager.errors import InvalidInput, PayloadTooLarge, UnsupportedMediaType
 
 _GZIP = 16 + zlib.MAX_WBITS
+OCTETS: Mapping[str, Any] = {"type": "string", "format": "binary"}
 
 
 def bounded_body(limit_bytes: int, *encodings: str) -> Callable[[Request], Awaitable[bytes]]:
@@ -51,10 +52,14 @@ def gunzip(packed: bytes, limit_bytes: int) -> bytes:
     return body
 
 
-def documented(media_type: str, example: object = None, description: str = "") -> dict[str, Any]:
-    """What a route that reads its body itself tells OpenAPI about it."""
-    schema = {"type": "object"} if media_type == "application/json" else {"type": "string", "format": "binary"}
-    content: dict[str, Any] = {"schema": schema}
-    if example is not None:
-        content["example"] = example
-    return {"requestBody": {"required": True, "description": description, "content": {media_type: content}}}
+def documented(
+    schema: Mapping[str, Any],
+    media_type: str = "application/json",
+    *,
+    description: str = "",
+    required: bool = True,
+    also: Mapping[str, Mapping[str, Any]] | None = None,
+) -> dict[str, Any]:
+    """What a route that reads its body itself tells OpenAPI about it; `also` are its other media types' schemas."""
+    content = {kind: {"schema": shape} for kind, shape in {media_type: schema, **(also or {})}.items()}
+    return {"requestBody": {"required": required, "description": description, "content": content}}

@@ -18,6 +18,7 @@ _STATUS: dict[type[errors.OpenManagerError], HTTPStatus] = {
     errors.Unauthorized: HTTPStatus.UNAUTHORIZED,
     errors.Forbidden: HTTPStatus.FORBIDDEN,
     errors.NotFound: HTTPStatus.NOT_FOUND,
+    errors.Full: HTTPStatus.CONFLICT,
     errors.PayloadTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     errors.UnsupportedMediaType: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     errors.TooManyRequests: HTTPStatus.TOO_MANY_REQUESTS,
@@ -89,7 +90,10 @@ def add_problem_handlers(app: FastAPI) -> None:
 
     def framework(_: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        return problem(error.status_code, str(error.detail))
+        answer = problem(error.status_code, str(error.detail))
+        # Of a 405: what is allowed.
+        answer.headers.update(error.headers or {})
+        return answer
 
     def unforeseen(request: Request, error: Exception) -> Response:
         log.error("%s %s", request.method, *_on_one_line(request.url.path), exc_info=error)
