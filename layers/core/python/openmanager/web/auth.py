@@ -48,6 +48,7 @@ class Guard:
             await _tell_once("refused", route, f"{who.name}|{route}", who.name, address)
             raise Forbidden(f"this is for the roles {', '.join(self.roles)}; yours is {who.role}")
         acting.begin(who.name, address)
+        request.state.role = who.role
         return who
 
 
