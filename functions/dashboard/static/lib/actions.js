@@ -14,6 +14,7 @@ let timer = 0;
 export function say(text, more = {}) {
   clearTimeout(timer);
   toast.value = { text, ...more };
+  import("../views/overlays.js");
   timer = setTimeout(hush, more.error ? 2 * UNDO_MS : UNDO_MS);
 }
 

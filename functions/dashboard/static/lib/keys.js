@@ -9,10 +9,10 @@ const PREFIX_MS = 1200;
 
 /** What `?` lists: the words' keys, and the keys. */
 export const LIST = [
-  ["keys.search", ["/"]], ["keys.palette", ["⌘K", "Ctrl K"]],
-  ["keys.overview", ["g", "o"]], ["keys.servers", ["g", "s"]], ["keys.alerts", ["g", "a"]], ["keys.record", ["g", "r"]],
-  ["keys.move", ["j", "k"]], ["keys.open", ["Enter"]], ["keys.acknowledge", ["a"]], ["keys.silence", ["s"]],
-  ["keys.theme", ["t"]], ["keys.help", ["?"]], ["keys.close", ["Esc"]],
+  ["shortcut.search", ["/"]], ["shortcut.palette", ["⌘K", "Ctrl K"]],
+  ["shortcut.overview", ["g", "o"]], ["shortcut.servers", ["g", "s"]], ["shortcut.alerts", ["g", "a"]], ["shortcut.record", ["g", "r"]],
+  ["shortcut.move", ["j", "k"]], ["shortcut.open", ["Enter"]], ["shortcut.acknowledge", ["a"]], ["shortcut.silence", ["s"]],
+  ["shortcut.theme", ["t"]], ["shortcut.help", ["?"]], ["shortcut.close", ["Esc"]],
 ];
 
 let prefixed = 0;
@@ -46,7 +46,7 @@ function act(name) {
 const ACTIONS = { j: () => move(1), k: () => move(-1), a: () => act("acknowledge"), s: () => act("silence") };
 
 export function press(event) {
-  if (event.defaultPrevented || event.isComposing) return;
+  if (event.isComposing) return undefined;
   if ((event.metaKey || event.ctrlKey) && !event.altKey && event.key.toLowerCase() === "k") return run("palette", event);
   if (event.metaKey || event.ctrlKey || event.altKey) return undefined;
   if (typing(event.target)) return undefined;

@@ -162,7 +162,7 @@ function metrics({ time, servers: changed, seen = {}, key }) {
       joined = true;
       join(id, values, seen[id] ?? time);
     } else {
-      put({ ...before, values, seen: seen[id] ?? before.seen, recent: drawn(before, values, minute) });
+      put({ ...before, values, seen: seen[id] ?? before.seen, ...drawn(before, values, minute) });
     }
   }
   if (joined) servers.value = new Map(servers.peek());
@@ -170,14 +170,13 @@ function metrics({ time, servers: changed, seen = {}, key }) {
   ticked.value += 1;
 }
 
-/** The last minutes with the newest value as the present one's. */
+/** The last minutes with the newest value as the present one's, and which minute (since 1970) that is. */
 function drawn(record, values, minute) {
   const share = values[CPU] === null ? null : Math.round(values[CPU] / (columns.peek()[CPU]?.scale ?? 1));
-  const last = Math.floor((record.drawn ?? record.seen) / 60);
-  record.drawn = minute * 60;
-  if (!record.recent.length || minute <= last) return [...record.recent.slice(0, -1), share];
+  const last = record.drawn ?? Math.floor(record.seen / 60);
+  if (!record.recent.length || minute <= last) return { recent: [...record.recent.slice(0, -1), share], drawn: last };
   const gap = new Array(Math.min(RING, minute - last - 1)).fill(null);
-  return [...record.recent, ...gap, share].slice(-RING);
+  return { recent: [...record.recent, ...gap, share].slice(-RING), drawn: minute };
 }
 
 /** A server that was not there before; the next snapshot says more of it. */

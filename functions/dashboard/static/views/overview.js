@@ -1,0 +1,203 @@
+// #/: what is wrong now, what breaks next, and why one would think so. The largest text is the answer.
+
+import { computed, html, untracked, useEffect, useRef, useState } from "../vendor/preact.js";
+import { get } from "../lib/api.js";
+import { mount, OLD_S } from "../lib/charts.js";
+import { clock, duration, number, percent, range as between } from "../lib/fmt.js";
+import { Glyph, Icon } from "../lib/glyphs.js";
+import { known, range, t } from "../lib/i18n.js";
+import { href, serverPath } from "../lib/router.js";
+import { arrived, counts, judged, link, now, servers, STATUSES } from "../lib/store.js";
+import { Fleet, FleetMap } from "./fleet.js";
+
+const ROWS = 5;
+const FEW = 4, MANY = 12;
+const MINUTE = 60;
+// The axis of "what breaks next": the shortest that holds what is to be shown.
+const AXES = [
+  [0, 5, 15, 30, 60, 90],
+  [0, 30, 60, 120, 240, 480],
+  [0, 180, 360, 720, 1440, 1800],
+].map((ticks) => ticks.map((m) => m * MINUTE));
+
+export const metricName = (key) => (known(`metric.${key}`) ? t(`metric.${key}`) : key);
+
+export default function Overview() {
+  return html`<div class="page overview">
+    <div class="answers">
+      <section class="panel verdict" aria-label=${t("verdict.title")}><${Sentence} /><${Tally} /><${FleetMap} /></section>
+      <${Next} />
+    </div>
+    <${Watch} />
+    <${Fleet} />
+  </div>`;
+}
+
+function Sentence() {
+  const c = counts.value;
+  const lost = link.value.state === "lost";
+  if (!arrived.value) return html`<h1>${t("verdict.waiting")}</h1>`;
+  const parts = [];
+  if (c.offline) parts.push(html`<a class="down" href=${href("/servers?status=offline")}>${t("verdict.down", c.offline)}</a>`);
+  if (c.soon) parts.push(html`<a class="ahead" href=${href("/servers?soon=1")}>${t("verdict.soon", c.soon)}</a>`);
+  if (!parts.length && c.critical) parts.push(html`<a class="crit" href=${href("/servers?status=critical")}>${t("verdict.critical", c.critical)}</a>`);
+  const text = parts.length === 0
+    ? c.warning ? t("verdict.warning", c.warning) : c.unknown === c.total ? t("verdict.unjudged") : c.unknown ? t("verdict.silent", c.unknown) : t("verdict.well", c.total)
+    : html`${t("verdict.now")}${parts.length > 1 ? html`${parts[0]}${t("verdict.and")}${parts[1]}` : parts[0]}${t("verdict.end")}`;
+  return html`<h1>${text}${lost && html` <span class="as-of">${t("verdict.asof", clock(link.value.since, { seconds: true }))}</span>`}</h1>`;
+}
+
+function Tally() {
+  const c = counts.value;
+  const shown = STATUSES.filter((status) => c[status] || status === "healthy");
+  return html`<ul class="tally" aria-label=${t("verdict.tally")}>
+    ${shown.map((status) => html`<li><a href=${href(`/servers?status=${status}`)}><${Glyph} status=${status} /><b>${c[status]}</b> ${t(`status.${status}`)}</a></li>`)}
+  </ul>`;
+}
+
+/** Servers whose forecast meets a limit, the soonest first. */
+const coming = computed(() => {
+  judged.value;
+  return [...servers.value.values()]
+    .filter(({ status, said }) => said?.next && status !== "offline" && status !== "maintenance")
+    .sort((a, b) => Number(b.said.next.skilled) - Number(a.said.next.skilled) || middle(a) - middle(b) || a.id.localeCompare(b.id))
+    .slice(0, ROWS)
+    .sort((a, b) => middle(a) - middle(b));
+});
+
+const middle = ({ said: { next } }) => next.likely_s ?? next.latest_s ?? next.earliest_s + 86_400;
+const over = (next) => next.earliest_s === 0 && next.latest_s === 0;
+
+function Next() {
+  const rows = coming.value;
+  const farthest = Math.max(0, ...rows.map(({ said: { next } }) => next.likely_s ?? next.earliest_s));
+  const axis = AXES.find((ticks) => farthest <= ticks.at(-1)) ?? AXES.at(-1);
+  return html`<section class="panel next" aria-labelledby="next">
+    <header class="panel-head next-head"><h2 id="next">${t("next.title")}</h2>${rows.length > 0 && html`<span class="note">${t("next.how")}</span>`}</header>
+    ${rows.length === 0 ? html`<${NoneComing} />` : html`
+      <div class="next-axis" aria-hidden="true"><ol>${axis.map((s, i) => html`<li style=${{ left: `${(100 * i) / (axis.length - 1)}%` }}>${i ? duration(s) : t("next.now")}</li>`)}</ol></div>
+      <div class="next-rows">${rows.map((record) => html`<${NextRow} key=${record.id} record=${record} axis=${axis} />`)}</div>`}
+  </section>`;
+}
+
+function NextRow({ record: { id, status, said: { next } }, axis }) {
+  const x = (s) => place(s, axis);
+  const [low, high] = [x(next.earliest_s), x(next.latest_s ?? Infinity)];
+  return html`<a class="next-row" data-row href=${href(serverPath(id))} aria-label=${`${id}: ${metricName(next.metric)}, ${when(next)}`}>
+    <span class="next-who"><${Glyph} status=${status} /><b title=${id}>${id}</b><span class="note">${metricName(next.metric)}</span></span>
+    <svg class=${next.skilled ? "interval" : "interval unproven"} viewBox="0 0 100 22" preserveAspectRatio="none" aria-hidden="true">
+      ${axis.map((_, i) => html`<line class="tick" vector-effect="non-scaling-stroke" x1=${(100 * i) / (axis.length - 1)} x2=${(100 * i) / (axis.length - 1)} y1="0" y2="22" />`)}
+      <rect class="bar" x=${low} y="5" width=${Math.max(1, high - low)} height="12" />
+      ${next.likely_s !== null && html`<line class="mid" vector-effect="non-scaling-stroke" x1=${x(next.likely_s)} x2=${x(next.likely_s)} y1="2" y2="20" />`}
+    </svg>
+    <span class="next-when" title=${when(next)}>${over(next) ? t("next.over") : next.likely_s === null ? t("next.from", duration(next.earliest_s)) : duration(next.likely_s)}</span>
+  </a>`;
+}
+
+/** Where an instant lies on an axis whose ticks are evenly apart, in percent. */
+function place(s, axis) {
+  const i = axis.findIndex((tick) => s < tick);
+  if (i < 0) return 100;
+  if (i === 0) return 0;
+  return (100 * (i - 1 + (s - axis[i - 1]) / (axis[i] - axis[i - 1]))) / (axis.length - 1);
+}
+
+/** When a limit is met, in words, never as one bare number. */
+export function when(next) {
+  if (over(next)) return t("next.over.words");
+  if (next.likely_s === null || next.likely_s === undefined) return t("next.early", duration(next.earliest_s));
+  const words = t("next.in", duration(next.likely_s), next.latest_s === null ? t("time.open", between(next.earliest_s, next.likely_s)) : between(next.earliest_s, next.latest_s));
+  return next.skilled ? words : `${words} ${t("next.unproven")}`;
+}
+
+function NoneComing() {
+  judged.value;
+  const waiting = [...servers.value.values()].map(({ said }) => said?.missing?.history_minutes).filter((m) => m > 0);
+  const warming = waiting.length > 0 && waiting.length === servers.value.size;
+  return html`<div class="none">${warming
+    ? html`<p>${t("next.warming", duration(Math.min(...waiting) * MINUTE))}</p>`
+    : html`<${Icon} name="check" size=${24} /><p>${t("next.none")}</p>`}</div>`;
+}
+
+/** Servers by risk, the highest first; those without one follow by how near they are to a limit. */
+const ranked = computed(() => {
+  judged.value;
+  return [...servers.value.values()]
+    .filter(({ status, said }) => said && status !== "offline" && status !== "maintenance" && status !== "unknown")
+    .sort((a, b) => (b.said.risk ?? -1) - (a.said.risk ?? -1) || soonest(a) - soonest(b) || a.id.localeCompare(b.id))
+    .slice(0, MANY)
+    .map(({ id }) => id);
+});
+const soonest = ({ said: { next } }) => next?.likely_s ?? next?.earliest_s ?? Infinity;
+
+function Watch() {
+  const [many, set] = useState(false);
+  const ids = ranked.value.slice(0, many ? MANY : FEW);
+  const { outlooks, error, again } = useOutlooks(ids);
+  const more = Math.min(MANY, ranked.value.length) - FEW;
+  return html`<section class="watching" aria-labelledby="watch">
+    <header class="section-head"><h2 id="watch">${t("watch.title")}</h2><span class="note">${t("watch.how")}</span>
+      ${more > 0 && html`<button class="text-button push" type="button" aria-expanded=${String(many)} onClick=${() => set(!many)}>${many ? t("watch.fewer") : t("watch.more", more)}</button>`}</header>
+    ${error && html`<div class="problem" role="alert"><span>${error.status ? error.detail || error.title : t("app.unreachable")}</span><button class="button small" type="button" onClick=${again}>${t("app.retry")}</button></div>`}
+    <div class="watch" tabindex="-1">
+      ${ids.map((id) => html`<${Risk} key=${id} id=${id} outlook=${outlooks.get(id)} />`)}
+      ${arrived.value && !ids.length && html`<p class="note">${t("watch.none")}</p>`}
+    </div>
+  </section>`;
+}
+
+/** What is ahead of these servers, asked for anew with each round of verdicts. What fails leaves the last answer. */
+function useOutlooks(ids) {
+  const [state, set] = useState({ outlooks: new Map(), error: null });
+  const [turn, again] = useState(0);
+  const asked = ids.join(",");
+  const round = judged.value;
+  const hours = range.value;
+  useEffect(() => {
+    if (!asked) return undefined;
+    let gone = false;
+    get(`/api/outlooks?servers=${asked.split(",").map(encodeURIComponent).join(",")}${hours === 1 ? "" : `&hours=${hours}`}`).then(
+      ({ outlooks }) => gone || set({ outlooks: new Map(outlooks.map((each) => [each.server, each])), error: null }),
+      (error) => gone || set((before) => ({ ...before, error })),
+    );
+    return () => { gone = true; };
+  }, [asked, round, turn, hours]);
+  return { ...state, again: () => again((n) => n + 1) };
+}
+
+function Risk({ id, outlook }) {
+  const record = untracked(() => servers.value.get(id)) ?? { status: "unknown" };
+  judged.value;
+  const { said } = record;
+  const risk = said?.risk;
+  const known_ = outlook ? outlook.history.values.findLast((v) => v !== null) : undefined;
+  const old = outlook?.forecast && now.value - outlook.forecast.at > OLD_S ? Math.round((now.value - outlook.forecast.at) / MINUTE) : 0;
+  const words = !outlook ? "" : old ? t("watch.old", duration(old * MINUTE)) : outlook.next ? when(outlook.next) : outlook.forecast ? t("watch.calm") : lacking(said);
+  return html`<a class="risk" data-row href=${href(serverPath(id))}>
+    <span class="risk-head"><${Glyph} status=${record.status} label /><b title=${id}>${id}</b>
+      ${risk === null || risk === undefined ? html`<span class="note">${t("watch.unknown")}</span>` : html`<span class="chip model" title=${t("watch.risk")}>${percent(risk / 10)}</span>`}</span>
+    <p>${outlook ? html`<b>${metricName(outlook.metric)}</b> <span class="quiet">${number(known_, outlook.unit)}</span>` : " "}</p>
+    <p class="words" title=${words}>${words || " "}</p>
+    <${Chart} outlook=${outlook} label=${outlook && `${id}: ${metricName(outlook.metric)} ${number(known_, outlook.unit)}. ${words}`} />
+  </a>`;
+}
+
+/** Why there is no forecast. */
+function lacking(said) {
+  const minutes = said?.missing?.history_minutes ?? said?.missing?.window_minutes;
+  return minutes ? t("watch.needs", duration(minutes * MINUTE)) : t("watch.noforecast");
+}
+
+function Chart({ outlook, label }) {
+  const root = useRef(null);
+  const chart = useRef(null);
+  useEffect(() => {
+    if (!outlook) return;
+    const { history, forecast, unit, limit } = outlook;
+    const options = { history, forecast, unit, limit, label, size: "small" };
+    if (chart.current) chart.current.update(options);
+    else chart.current = mount(root.current, options);
+  }, [outlook, label]);
+  useEffect(() => () => chart.current?.destroy(), []);
+  return html`<div class="chart" ref=${root}></div>`;
+}
