@@ -1,11 +1,12 @@
 # Everything goes through run.py, which works without make too.
 PYTHON ?= python3
 VENV_PYTHON = .venv/bin/python
+VENV_BROWSER = .venv-browser
 TRAIN_PYTHON ?= python3.12
 DATA ?= ../shared/data
 
 .DEFAULT_GOAL := help
-.PHONY: help run test demo lint bench bench-onnx train lock venv
+.PHONY: help run test browser demo lint bench bench-onnx bench-dashboard train lock venv venv-browser
 
 help:  ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*  ## /\1	/p' Makefile | expand -t 12
@@ -15,6 +16,9 @@ run:  ## start OpenManager on this machine (PORT, OPENMANAGER_DATA); Ctrl-C stop
 
 test:  ## run the tests
 	@exec $(PYTHON) run.py test
+
+browser: venv-browser  ## run the dashboard's tests in Debian's chromium, in an environment of its own (.venv-browser)
+	$(VENV_BROWSER)/bin/python -m pytest tests/browser
 
 demo:  ## replay recorded servers into what runs (ours, or make demo FILES="...")
 	@exec $(PYTHON) run.py demo $(FILES)
@@ -32,14 +36,24 @@ bench-onnx:  ## the models beside ONNX Runtime, in an environment of its own (.v
 	@.venv-bench/bin/python -m pip install -q -r tests/bench/requirements.txt
 	.venv-bench/bin/python -m tests.bench inference
 
+bench-dashboard: venv-browser  ## measure the dashboard in Debian's chromium (.venv-browser)
+	$(VENV_BROWSER)/bin/python -m tests.bench dashboard
+
 train:  ## train the models anew (TRAIN_PYTHON, DATA; TensorFlow comes into a .venv-train of its own)
 	@test -x .venv-train/bin/python || $(TRAIN_PYTHON) -m venv .venv-train
 	.venv-train/bin/python -m pip install -q -r models/training/requirements.lock
 	.venv-train/bin/python -m models.training --data $(DATA)
 
-lock: venv  ## resolve requirements.lock from pyproject.toml
+lock: venv  ## resolve requirements.lock from pyproject.toml, and what the browser's tests need besides
 	UV_PYTHON_DOWNLOADS=never $(VENV_PYTHON) -m uv pip compile --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --no-header --group dev pyproject.toml -o requirements.lock
+	UV_PYTHON_DOWNLOADS=never $(VENV_PYTHON) -m uv pip compile --universal --python-version 3.11 \
+		--generate-hashes --no-emit-index-url --no-header -c requirements.lock tests/browser/requirements.in \
+		-o tests/browser/requirements.txt
 
 venv:
 	@$(PYTHON) run.py install
+
+venv-browser:
+	@$(PYTHON) run.py --venv $(VENV_BROWSER) install
+	@$(VENV_BROWSER)/bin/python -m pip install -q --require-hashes -r tests/browser/requirements.txt

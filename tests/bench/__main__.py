@@ -1,4 +1,7 @@
-"""`python -m tests.bench [PART...]`: by default those that take minutes; `pages` and `demo` take half an hour."""
+"""`python -m tests.bench [PART...]`: by default those that take minutes; `pages` and `demo` take half an hour.
+
+`dashboard` needs a browser and an environment of its own: `make bench-dashboard`.
+"""
 
 import argparse
 import os
@@ -12,7 +15,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 from tests.bench.output import say
 
 PARTS = ("codec", "commands", "throughput", "authentication", "faults", "inference", "rounds")
-LONG = ("pages", "demo")
+LONG = ("pages", "demo", "dashboard")
 
 
 def run(part: str, sizes: list[int]) -> None:
@@ -45,6 +48,10 @@ def run(part: str, sizes: list[int]) -> None:
         from tests.bench import demo
 
         demo.main()
+    elif part == "dashboard":
+        from tests.bench import dashboard
+
+        dashboard.main()
     else:
         from tests.bench import faults, throughput
 
