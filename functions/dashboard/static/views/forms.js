@@ -1,15 +1,16 @@
-// Panels that load and fail by themselves, and forms; with the style sheet of all views but the overview.
+// Panels that load and fail by themselves, and forms; with them come the style and the words of all views but the overview.
 
 import { html, useEffect, useId, useState } from "../vendor/preact.js";
-import { t } from "../lib/i18n.js";
+import { addWords, t } from "../lib/i18n.js";
 import { Problem } from "./parts.js";
 
 const sheet = document.createElement("link");
 sheet.rel = "stylesheet";
 sheet.href = new URL("../views.css", import.meta.url);
+const styled = new Promise((done) => { sheet.onload = sheet.onerror = done; });
 document.head.append(sheet);
-// What imports this waits for it, so that nothing is shown without its style.
-await new Promise((done) => { sheet.onload = sheet.onerror = done; });
+// Views wait for this, so that nothing is shown without its words and its style.
+await Promise.all([styled, addWords("../views/")]);
 
 /** A titled panel that fails, loads and is empty by itself. */
 export function Panel({ title, note, actions, load, empty, children, class: name = "" }) {

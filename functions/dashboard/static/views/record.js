@@ -131,11 +131,11 @@ function Forecasts({ found }) {
   const rows = Object.entries(found).filter(([, of]) => of.steps);
   return html`<${Panel} title=${t("record.forecasts")} note=${t("record.forecasts_note")} empty=${!rows.length && t("record.fills.forecast")}>
     <div class="scroll" tabindex="0" role="region" aria-label=${t("record.forecasts")}><table class="table"><thead><tr>
-      <th>${t("record.metric")}</th><th class="end">${t("record.mae")}</th><th></th><th class="end">${t("record.inside")}</th><th class="end">${t("record.steps")}</th>
+      <th>${t("record.metric")}</th><th class="end">${t("record.mae")}</th><th class="bar-cell" aria-hidden="true"></th><th class="end">${t("record.inside")}</th><th class="end">${t("record.steps")}</th>
     </tr></thead><tbody>${rows.map(([metric, of]) => html`<tr>
       <th scope="row">${t(`metric.${metric}`)}<span class="note methods">${methods(of.methods)}</span></th>
       <td class="end">${of.mae_over_last_value === null ? "–" : short(of.mae_over_last_value)}</td>
-      <td><${Ratio} value=${of.mae_over_last_value} /></td>
+      <td class="bar-cell"><${Ratio} value=${of.mae_over_last_value} /></td>
       <td class="end">${of.inside_80 === null ? "–" : share(of.inside_80)}</td>
       <td class="end">${number(of.steps)}</td></tr>`)}</tbody></table></div>
   <//>`;

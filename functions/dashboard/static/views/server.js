@@ -72,7 +72,7 @@ function worst(verdict) {
 
 function Head({ id, record, uptime }) {
   const open = shelves.value.open.filter((alert) => alert.server === id);
-  const facts = record && [record.role && (known(`role.${record.role}`) ? t(`role.${record.role}`) : record.role), record.environment, record.stage,
+  const facts = record && [record.role && (known(`tier.${record.role}`) ? t(`tier.${record.role}`) : record.role), record.environment, record.stage,
     record.hostname !== id && record.hostname, uptime !== undefined && t("server.up", duration(uptime))].filter(Boolean);
   const down = record && (record.status === "offline" || silent(record));
   return html`<header class="server-head">

@@ -13,7 +13,7 @@ const PAGE = 120;
 const SETTLED_S = 10;
 const likely = (r) => r.said?.next?.likely_s ?? r.said?.next?.earliest_s;
 const rank = (r) => STATUSES.indexOf(r.status);
-const role = (r) => (known(`role.${r.role}`) ? t(`role.${r.role}`) : r.role || UNKNOWN);
+const role = (r) => (known(`tier.${r.role}`) ? t(`tier.${r.role}`) : r.role || UNKNOWN);
 
 // What a column says of a record, by what it is sorted (the worst first, but for names), and whether it is a figure.
 const COLUMNS = [
