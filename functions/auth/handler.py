@@ -38,10 +38,10 @@ def log_out(token: LoggedIn) -> None:
 
 
 @app.put("/api/auth/password", status_code=204, openapi_extra=documented(people.CHANGE))
-def change_password(token: LoggedInHere, body: Body) -> None:
+def change_password(token: LoggedInHere, request: Request, body: Body) -> None:
     """Change one's own password; all one's tokens end."""
     asked = json_object(body)
-    people.change_password(token.user, asked.get("current"), asked.get("new"))
+    people.change_password(token.user, asked.get("current"), asked.get("new"), client_address(request.scope))
 
 
 handler = lambda_handler(app)

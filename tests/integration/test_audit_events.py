@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from openmanager.audit import verify
 from openmanager.errors import TooManyRequests, Unauthorized
-from openmanager.security import events, login, passwords, revocations
+from openmanager.security import attempts, events, login, passwords, revocations
 from openmanager.settings import settings
 from openmanager.stores import audit, reset
 
@@ -75,26 +75,26 @@ def test_logging_in_and_out_are_rows_with_who_and_from_where(bearer: str) -> Non
 def test_a_name_that_fails_at_an_address_is_a_row_and_then_each_time_that_it_must_wait(
     ann: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for _ in range(login.USER_FAILURES + 3):
+    for _ in range(attempts.USER_FAILURES + 3):
         guess("203.0.113.9")
     first = (events.STRANGER, "203.0.113.9", "login.fail", "ann")
     wait = (events.STRANGER, "203.0.113.9", "login.wait", "ann")
     assert rows() == [first, wait]
-    monkeypatch.setattr(login, "FIRST_WAIT_MS", 0)
-    monkeypatch.setattr(login, "LONGEST_WAIT_MS", 0)
+    monkeypatch.setattr(attempts, "FIRST_WAIT_MS", 0)
+    monkeypatch.setattr(attempts, "LONGEST_WAIT_MS", 0)
     for _ in range(2):
         guess("198.51.100.7")
     assert rows() == [first, wait, (events.STRANGER, "198.51.100.7", "login.fail", "ann")]
-    for _ in range(login.USER_FAILURES):
+    for _ in range(attempts.USER_FAILURES):
         guess("198.51.100.7")
     assert Counter(row[2] for row in rows() if row[1] == "198.51.100.7") == {"login.fail": 1, "login.wait": 3}
 
 
 def test_an_address_that_tries_many_names_is_a_row_once_all_of_it_must_wait() -> None:
-    for i in range(login.ADDRESS_FAILURES + 2):
+    for i in range(attempts.ADDRESS_FAILURES + 2):
         guess("203.0.113.9", f"user-{i}")
     assert rows()[-1] == (events.STRANGER, "203.0.113.9", "login.wait", events.EVERYBODY)
-    assert len(rows()) == login.ADDRESS_FAILURES
+    assert len(rows()) == attempts.ADDRESS_FAILURES
 
 
 @pytest.mark.parametrize("name", ["hunter2", "Correct Horse", "a\0b", "x\nroot logged in", "<script>"])

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import psycopg
 import pytest
-from openmanager.security import keys, login, passwords, programs, revocations
+from openmanager.security import attempts, keys, login, passwords, programs, revocations
 from openmanager.settings import settings
 from openmanager.stores import admission, audit
 from openmanager.stores.segments import read_server_frames, segments_between
@@ -101,6 +101,7 @@ def test_a_user_made_without_a_password_gets_one_that_is_shown_once_and_stored_n
         ("bob", {"role": "admin", "password": "short"}, "password"),
         ("bob", {"role": "admin", "created_by": "me"}, "created_by"),
         ("Bob%20", {"role": "admin"}, "name"),
+        ("openmanager", {"role": "admin"}, "name"),
     ],
 )
 def test_a_user_that_cannot_be_is_refused_by_field(name: str, body: Any, field: str) -> None:
@@ -208,7 +209,7 @@ def test_without_signing_keys_nobody_logs_in(monkeypatch: pytest.MonkeyPatch) ->
 def attempt(password: str, address: str, name: str = "ann") -> str:
     try:
         login.log_in(name, password, address)
-    except login.TooManyRequests:
+    except attempts.TooManyRequests:
         return "wait"
     except login.Unauthorized:
         return "wrong"
@@ -217,8 +218,8 @@ def attempt(password: str, address: str, name: str = "ann") -> str:
 
 def test_guessing_from_one_address_waits_and_does_not_lock_out_the_owner_elsewhere() -> None:
     make_user()
-    said = [attempt("guess", "203.0.113.9") for _ in range(login.USER_FAILURES + 2)]
-    assert said == ["wrong"] * login.USER_FAILURES + ["wait"] * 2
+    said = [attempt("guess", "203.0.113.9") for _ in range(attempts.USER_FAILURES + 2)]
+    assert said == ["wrong"] * attempts.USER_FAILURES + ["wait"] * 2
     assert attempt(PASSWORD, "203.0.113.9") == "wait"
     assert attempt(PASSWORD, "198.51.100.7") == "in"
 
@@ -255,8 +256,8 @@ def test_guesses_sent_at_once_are_counted_exactly(monkeypatch: pytest.MonkeyPatc
         thread.start()
     for thread in threads:
         thread.join()
-    assert said.count("wrong") == login.USER_FAILURES
-    assert said.count("wait") == 20 - login.USER_FAILURES
+    assert said.count("wrong") == attempts.USER_FAILURES
+    assert said.count("wait") == 20 - attempts.USER_FAILURES
 
 
 def test_without_redis_nobody_logs_in_and_tokens_are_not_trusted(empty_redis: Upstash) -> None:
@@ -425,3 +426,13 @@ def test_who_changed_users_and_keys_is_in_the_audit_log() -> None:
     rows = [(row["actor"], row["action"], row["target"]) for row in audit.read(0, 10)]
     ends = [("key.add", key["id"]), ("key.delete", key["id"]), ("user.delete", "ann")]
     assert rows == [("api key", action, target) for action, target in [("user.put", "ann"), *ends]]
+
+
+def test_a_stolen_token_is_no_way_to_guess_the_password() -> None:
+    make_user()
+    stolen = enter().json()["access_token"]
+    guess = {"current": "a wrong guess", "new": "something else entirely"}
+    answers = [ask(auth, "PUT", "/api/auth/password", guess, key=stolen).status for _ in range(7)]
+    assert answers == [401] * 5 + [429] * 2
+    right = {"current": PASSWORD, "new": "something else entirely"}
+    assert ask(auth, "PUT", "/api/auth/password", right, key=stolen).status == 429

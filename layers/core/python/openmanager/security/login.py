@@ -1,18 +1,14 @@
-"""Logging in and out, and what stands in the way of guessing."""
+"""Logging in and out."""
 
 import time
 from typing import Any
 
-from openmanager.errors import TooManyRequests, Unauthorized
-from openmanager.security import events, passwords, revocations, tokens
+from openmanager.errors import Unauthorized
+from openmanager.security import attempts, events, passwords, revocations, tokens
 from openmanager.security.roles import USER_NAME
 from openmanager.security.tokens import Token
-from openmanager.stores import admission, identity
+from openmanager.stores import identity
 
-# Failures of one user from one address, and of anybody from it (an office shares one), before waiting begins. Nothing
-# counts against a user from everywhere: whoever guesses cannot shut out the owner, who comes from elsewhere.
-USER_FAILURES, ADDRESS_FAILURES = 5, 50
-FIRST_WAIT_MS, LONGEST_WAIT_MS = 15_000, 15 * 60_000
 _WRONG = "user or password is wrong"
 _TEXT = {"type": "string"}
 SCHEMA: dict[str, Any] = {
@@ -31,20 +27,16 @@ def log_in(name: str, password: str, address: str) -> dict[str, Any]:
     if not USER_NAME.fullmatch(name):
         # Nobody is called that, which is no secret; and what is no name is no key or parameter in a store.
         raise Unauthorized(_WRONG)
-    counted = _counted(name, address)
-    attempt = admission.attempt(counted, round(now * 1000), FIRST_WAIT_MS, LONGEST_WAIT_MS)
-    if attempt.wait_ms > 0:
-        raise TooManyRequests("too many failures from this address; wait", -(-attempt.wait_ms // 1000))
+    attempt = attempts.begin(name, address)
     user = identity.user(name)
     right = passwords.verify_password(password[: passwords.MAX_LENGTH + 1], user.password if user else None)
     if user is None or not right or not user.enabled:
         of_user, of_address = attempt.failures
-        events.failed(
-            user.name if user else events.UNKNOWN, address, of_user, USER_FAILURES, of_address, ADDRESS_FAILURES
-        )
+        known = user.name if user else events.UNKNOWN
+        events.failed(known, address, of_user, attempts.USER_FAILURES, of_address, attempts.ADDRESS_FAILURES)
         raise Unauthorized(_WRONG)
     answer = _answer(*tokens.issue(user.name, user.role, now))
-    admission.succeeded(*counted)
+    attempts.right(name, address)
     events.logged_in(user.name, address)
     return answer
 
@@ -80,8 +72,3 @@ def _answer(text: str, token: Token) -> dict[str, Any]:
         "user": token.user,
         "role": token.role,
     }
-
-
-def _counted(name: str, address: str) -> dict[str, int]:
-    """What an attempt counts under, and how many failures each may have; that of the user first."""
-    return {f"{address}|{name}": USER_FAILURES, address: ADDRESS_FAILURES}

@@ -3,8 +3,9 @@
 import time
 from typing import Any
 
+from openmanager import acting
 from openmanager.errors import InvalidInput, NotFound, Unauthorized
-from openmanager.security import events, passwords, revocations
+from openmanager.security import attempts, events, passwords, revocations
 from openmanager.security.roles import USER_NAME, USER_ROLES, read_role
 from openmanager.stores import identity
 
@@ -34,6 +35,8 @@ def put(name: str, asked: dict[str, Any], by: str) -> dict[str, Any]:
 
     Raises InvalidInput and StoreUnavailable.
     """
+    if name == acting.NOBODY.name:
+        raise InvalidInput("name", "is what the audit log calls us ourselves")
     if not USER_NAME.fullmatch(name):
         raise InvalidInput("name", "must be 1 to 64 lower-case letters, digits and . _ @ -, the first of them no sign")
     if unknown := sorted(asked.keys() - _FIELDS):
@@ -58,14 +61,19 @@ def delete(name: str) -> None:
         raise NotFound(f"there is no user {name[:64]!r}")
 
 
-def change_password(name: str, current: Any, new: Any) -> None:
-    """Change one's own; all one's tokens end. Raises Unauthorized, InvalidInput and StoreUnavailable."""
+def change_password(name: str, current: Any, new: Any, address: str) -> None:
+    """Change one's own; all one's tokens end. Wrong ones count as when logging in: a stolen token is no way to guess.
+
+    Raises Unauthorized, TooManyRequests, InvalidInput and StoreUnavailable.
+    """
     new = passwords.read_password(new)
+    attempts.begin(name, address)
     user = identity.user(name)
     right = isinstance(current, str) and passwords.verify_password(current, user.password if user else None)
     if user is None or not right:
         events.once_of_caller("password.refused", name, name)
         raise Unauthorized("the current password is wrong")
+    attempts.right(name, address)
     if not identity.set_password(name, user.password, passwords.hash_password(new), _end_tokens(name)):
         raise Unauthorized("the current password is wrong")
 
