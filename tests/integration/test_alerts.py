@@ -135,6 +135,8 @@ def test_rules_silences_windows_and_the_graph_go_through_the_api(api: Any, targe
     wrong = api(rules_door, "PUT", "/api/rules/cpu", {"warning": 95})
     assert (wrong.status, wrong.json()["field"]) == (400, "critical")
     assert api(rules_door, "PUT", "/api/rules/cpu", {"for_min": 1, "keep_firing_min": 1}).json()["for_min"] == 1
+    known = {r["id"]: (r["builtin"], r["default"]) for r in api(rules_door, "GET", "/api/rules").json()["rules"]}
+    assert (known["cpu"], known["memory"]) == ((True, False), (True, True))
     assert api(rules_door, "DELETE", "/api/rules/nothing").status == 404
     play({"web-01": ("web", CALM[:2] + HIGH[:3])})
     first = [n for n in told(empty_redis) if n["rule"] == "cpu"]

@@ -22,9 +22,16 @@ def effective_rules(changes: documents.Documents) -> list[rules.Rule]:
 
 
 def list_rules() -> list[dict[str, Any]]:
-    """All rules in force or switched off; `default` says that nobody changed it."""
+    """All rules in force or switched off.
+
+    `builtin` says that it came with us and may be restored, `default` that nobody changed it.
+    """
     changes = documents.read("rule")
-    return [rule.as_dict() | {"default": rule.id not in changes} for rule in effective_rules(changes)]
+    builtin = {rule.id for rule in rules.DEFAULTS}
+    return [
+        rule.as_dict() | {"builtin": rule.id in builtin, "default": rule.id not in changes}
+        for rule in effective_rules(changes)
+    ]
 
 
 def put_rule(identity: str, item: Any, by: str) -> dict[str, Any]:
