@@ -98,7 +98,7 @@ export function AlertRow({ alert, shelf, compact = false }) {
         <span class="note" title=${instant(alert.fired)}>${ago(alert.fired)}</span>
         ${["nodata", "recovering"].includes(alert.state) && html` <span class="note">${t(`alerts.state.${alert.state}`)} ${clock(alert.changed)}</span>`}
         ${predicted(alert) && html` <a class="why" href=${href(serverPath(alert.server))} aria-label=${t("alerts.why_of", what, alert.server)}>${t("alerts.why")}</a>`}</p>
-      ${shelf === "acknowledged" && html`<p class="note">${t("alerts.by", alert.by || "–", alert.acknowledged ? ago(alert.acknowledged) : ago(now.peek()))} ${alert.note}</p>`}
+      ${shelf === "acknowledged" && html`<p class="note">${[alert.by, ago(alert.acknowledged ?? now.value), alert.note].filter(Boolean).join(" · ")}</p>`}
       ${shelf === "silenced" && html`<p class="note">${reasonOf(alert)}</p>`}
     </div>
     ${may("operator") && alert.server[0] !== "@" && html`<div class="alert-actions"><${Actions} alert=${alert} shelf=${shelf} what=${what} compact=${compact} /></div>`}

@@ -42,6 +42,7 @@ export function Confirm({ text, sure, label, run, class: name = "button small" }
 /** A labelled input; `error` of the API that names the field is said beside it. */
 export function Field({ label, hint, name, error, options, value, set, type = "text", ...rest }) {
   const id = useId();
+  // A field of a list or of settings is named with its place: "servers[0]", "settings.url".
   const wrong = error?.field && (error.field === name || error.field.split(/[.[]/).includes(name)) ? error.detail : "";
   const about = [hint && `${id}-hint`, wrong && `${id}-error`].filter(Boolean).join(" ") || null;
   const given = { id, name, "aria-describedby": about, "aria-invalid": wrong ? "true" : null, ...rest };
@@ -62,22 +63,26 @@ export function Field({ label, hint, name, error, options, value, set, type = "t
 
 /** A form that sends once, says what was wrong at the field or below, and keeps what was typed. */
 export function Form({ run, submit, cancel, children, class: name = "" }) {
-  const [state, set] = useState({ busy: false, error: null });
+  const [state, set] = useState({ busy: false, error: null, here: false });
   const send = (event) => {
     event.preventDefault();
     const form = event.currentTarget;
-    set({ busy: true, error: null });
+    set({ busy: true, error: null, here: false });
     run().then(
-      () => set({ busy: false, error: null }),
+      () => set({ busy: false, error: null, here: false }),
       (error) => {
-        set({ busy: false, error });
-        setTimeout(() => form.querySelector("[aria-invalid]")?.focus());
+        set({ busy: false, error, here: false });
+        setTimeout(() => {
+          const wrong = form.querySelector("[aria-invalid]");
+          if (wrong) wrong.focus();
+          else set({ busy: false, error, here: true });
+        });
       },
     );
   };
   return html`<form class=${`form ${name}`} onSubmit=${send} novalidate>
     ${children(state.error)}
-    <${Problem} error=${state.error} />
+    ${state.here && html`<${Problem} error=${state.error} />`}
     <div class="form-actions">
       <button class="button primary" disabled=${state.busy}>${submit}</button>
       ${cancel && html`<button class="button" type="button" onClick=${cancel}>${t("parts.cancel")}</button>`}

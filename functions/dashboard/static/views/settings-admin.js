@@ -1,9 +1,9 @@
 // For administrators: who is told of alerts, API keys and users. Operators see here what waits to be told.
 
 import { html, useState } from "../vendor/preact.js";
-import { del, get, may, post, put, session } from "../lib/api.js";
-import { ago, clock } from "../lib/fmt.js";
-import { t } from "../lib/i18n.js";
+import { del, may, post, put, session } from "../lib/api.js";
+import { ago } from "../lib/fmt.js";
+import { lang, t } from "../lib/i18n.js";
 import { names } from "./settings-rules.js";
 import { Confirm, Field, Form, Once, Panel } from "./forms.js";
 import { Problem, useLoad } from "./parts.js";
@@ -23,6 +23,7 @@ const ROLES = ["viewer", "operator", "admin", "auditor"];
 const path = encodeURIComponent;
 const toggler = (open, show) => (key) => show(open === key ? "" : key);
 const seconds = (iso) => Date.parse(iso) / 1000;
+const day = (iso) => new Date(iso).toLocaleDateString(lang.value, { dateStyle: "medium" });
 
 export function Notifications() {
   return html`${may("admin") && html`<${Targets} />`}<${Outbox} />`;
@@ -148,7 +149,7 @@ function Keys() {
     <ul class="rows">${load.data?.keys.map((key) => html`<li class="row" key=${key.id}><div class="row-main"><div class="row-text">
         <strong>${key.name}</strong> <span class="chip">${t(`role.${key.role}`)}</span> <code>om_${key.id}_…</code>
         <div class="row-facts">${key.servers && html`<span>${key.servers.join(", ")}</span>`}
-          <span class="note">${t("keys.until", clock(seconds(key.expires), true))}</span>
+          <span class="note">${t("keys.until", day(key.expires))}</span>
           <span class="note">${key.last_used ? t("keys.used", ago(seconds(key.last_used))) : t("keys.unused")}</span>
           <span class="note">${t("keys.by", key.created_by)}</span></div></div>
       <div class="row-actions"><${Confirm} text=${t("keys.end")} sure=${t("keys.end_sure")} label=${key.name}

@@ -1,7 +1,7 @@
 // When nobody is told: silences, which end, and maintenance windows, which return.
 
 import { html, useState } from "../vendor/preact.js";
-import { del, may, post, put } from "../lib/api.js";
+import { del, may, put } from "../lib/api.js";
 import { t } from "../lib/i18n.js";
 import { SilenceForm, Silences } from "./silences.js";
 import { names } from "./settings-rules.js";

@@ -23,7 +23,7 @@ export function Rules() {
   const [open, show] = useState("");
   const done = (rule) => {
     const rules = load.data.rules;
-    load.set({ rules: rules.some((r) => r.id === rule.id) ? rules.map((r) => (r.id === rule.id ? rule : r)) : [...rules, rule] });
+    load.set({ rules: rules.some((r) => r.id === rule.id) ? rules.map((r) => (r.id === rule.id ? { ...r, ...rule } : r)) : [...rules, rule] });
     show("");
   };
   const add = may("operator") && html`<button class="button small" type="button" aria-expanded=${String(open === "+")} onClick=${() => show(open === "+" ? "" : "+")}>
@@ -50,11 +50,12 @@ export function ruleName(rule) {
 
 function Row({ rule, open, toggle, done, reload }) {
   const [error, fail] = useState(null);
+  const own = !rule.builtin;
   const restore = () => del(`/api/rules/${encodeURIComponent(rule.id)}`).then(reload, fail);
   return html`<li class=${rule.enabled ? "row" : "row off"}>
     <div class="row-main">
       <div class="row-text"><strong>${ruleName(rule)}</strong> <code>${rule.id}</code>
-        ${!rule.enabled && html`<span class="chip">${t("rules.off")}</span>`}${!rule.default && html`<span class="chip">${t("rules.changed")}</span>`}
+        ${!rule.enabled && html`<span class="chip">${t("rules.off")}</span>`}${!rule.default && !own && html`<span class="chip">${t("rules.changed")}</span>`}
         <div class="row-facts">${levels(rule)}<span class="note">${t("rules.for", rule.for_min)}</span>
           ${(rule.servers.length || rule.roles.length) > 0 && html`<span class="note">${[...rule.servers, ...rule.roles].join(", ")}</span>`}</div>
       </div>
@@ -91,6 +92,7 @@ function Editor({ rule, done, cancel, fresh }) {
 function body(given) {
   const out = { ...given };
   delete out.default;
+  delete out.builtin;
   for (const name of LEVELS) out[name] = number(given[name]);
   for (const name of [...MINUTES, "weekly_budget"]) out[name] = number(given[name]) ?? 0;
   for (const name of ["servers", "roles"]) out[name] = names(given[name]);

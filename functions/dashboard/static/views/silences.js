@@ -26,7 +26,7 @@ function Silence({ of }) {
       <div class="row-text"><strong>${what}</strong>
         <div class="row-facts"><span title=${instant(of.end)}>${t("silences.until", clock(of.end), duration(of.end - now.value))}</span>
           ${of.start > now.value && html`<span>${t("silences.from", clock(of.start))}</span>`}
-          <span class="note">${t("silences.matches", matched)}</span><span class="note">${t("silences.by", of.by)}</span>${of.reason && html`<span>${of.reason}</span>`}</div></div>
+          <span class="note">${t("silences.matches", matched)}</span>${of.by && html`<span class="note">${t("silences.by", of.by)}</span>`}${of.reason && html`<span>${of.reason}</span>`}</div></div>
       ${may("operator") && html`<div class="row-actions"><${Confirm} label=${what} text=${t("silences.end")} sure=${t("keys.end_sure")} run=${end} /></div>`}
     </div><${Problem} error=${error} /></li>`;
 }
