@@ -2,9 +2,8 @@
 
 import { batch, effect, html, render, useEffect, useErrorBoundary, useState } from "./vendor/preact.js";
 import { address, authorization, get, may, problem, refused, renew, session, slowedUntil, watchSession } from "./lib/api.js";
-import { clock, duration } from "./lib/fmt.js";
 import { Glyph, Icon, Mark } from "./lib/glyphs.js";
-import { lang, RANGES, range, setLang, setRange, setTheme, t, theme } from "./lib/i18n.js";
+import { clock, duration, lang, nameOf, reach, REACHES, setLang, setReach, setTheme, t, theme } from "./lib/i18n.js";
 import { href, route } from "./lib/router.js";
 import * as store from "./lib/store.js";
 import { follow } from "./lib/stream.js";
@@ -49,7 +48,7 @@ function App() {
 
 function Shell() {
   const { name, params, query } = route.value;
-  const side = name === "overview" && store.servers.value.size > 0;
+  const side = name === "overview" && (store.servers.value.size > 0 || !store.arrived.value);
   useEffect(() => {
     document.getElementById("main")?.scrollTo?.(0, 0);
     scrollTo(0, 0);
@@ -130,11 +129,11 @@ function TopBar() {
       <${Icon} name="search" size=${16} /><span>${t("find.title")}</span><kbd aria-hidden="true">/</kbd></button>
     <${Live} />
     <div class="segments" role="group" aria-label=${t("range.title")}>
-      ${RANGES.map((hours) => html`<button type="button" aria-pressed=${String(range.value === hours)} title=${t("range.of", hours)}
-        onClick=${() => setRange(hours)}>${t(`range.${hours}`)}</button>`)}
+      ${REACHES.map((hours) => html`<button type="button" aria-pressed=${String(reach.value === hours)} title=${t("range.of", hours)}
+        onClick=${() => setReach(hours)}>${t(`range.${hours}`)}</button>`)}
     </div>
     ${!may("operator") && html`<span class="tag-quiet" title=${t("app.readonly.why")}>${t("app.readonly")}</span>`}
-    <button class="icon-button" type="button" lang=${other()} aria-label=${t("app.language")} onClick=${() => setLang(other())}>${t("app.language.short")}</button>
+    <button class="icon-button" type="button" lang=${other()} aria-label=${t("app.language")} onClick=${() => setLang(other())}>${nameOf(other())}</button>
     <button class="icon-button" type="button" aria-label=${t("app.theme")} title=${t("app.theme")} onClick=${flip}>
       <${Icon} name=${theme.value === "dark" ? "sun" : "moon"} size=${18} /></button>
   </header>`;

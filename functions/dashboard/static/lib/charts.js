@@ -1,8 +1,7 @@
 // Charts: what was measured in ink, what the model expects in violet, the limit dotted, "now" a line between the two.
 
 import { effect } from "../vendor/preact.js";
-import { clock, number } from "./fmt.js";
-import { theme } from "./i18n.js";
+import { clock, number, theme } from "./i18n.js";
 
 const FONT = '11px Inter, Pretendard, system-ui, -apple-system, "Segoe UI", sans-serif';
 // A forecast older than this (s) is shown faded, and said to be old.
@@ -152,7 +151,7 @@ function configured(element, options, shape, uPlot) {
         ...(large
           ? { splits: (u) => instants(u.scales.x.min, u.scales.x.max, element.clientWidth / 90) , values: (_, at) => at.map(moment) }
           : { splits: () => (shape().last < 0 ? [] : [shape().data[0][shape().last]]), values: (_, at) => at.map(hour) }) },
-      { ...axis, size: options().unit === "%" ? 32 : 52, gap: 6, space: large ? 44 : 20, grid: { stroke: () => colour("line"), width: 1 },
+      { ...axis, size: options().unit === "%" ? 32 : 52, gap: 6, space: large ? 40 : 13, grid: { stroke: () => colour("line"), width: 1 },
         values: (_, all) => all.map((v) => (options().unit === "%" ? String(v) : number(v, options().unit))) },
     ],
     hooks: {

@@ -4,7 +4,7 @@
 // it. What changes once a minute (verdicts) or seldom (servers, alerts) has signals of its own.
 
 import { batch, computed, signal } from "../vendor/preact.js";
-import { now } from "./fmt.js";
+import { now } from "./i18n.js";
 
 export { now };
 

@@ -2,9 +2,8 @@
 
 import { html, signal, useEffect, useState } from "../vendor/preact.js";
 import { get, may } from "../lib/api.js";
-import { ago, clock, duration, instant, number, percent, range } from "../lib/fmt.js";
 import { Glyph, Icon } from "../lib/glyphs.js";
-import { t } from "../lib/i18n.js";
+import { ago, clock, duration, instant, number, percent, range, t } from "../lib/i18n.js";
 import { href, serverPath } from "../lib/router.js";
 import { alerts, arrived, counts, now, servers, shelves } from "../lib/store.js";
 import { Menu, Problem, Tabs, useLoad } from "./parts.js";

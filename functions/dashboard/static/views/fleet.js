@@ -5,9 +5,8 @@
 
 import { effect, html, signal, useEffect, useMemo, useRef, useState } from "../vendor/preact.js";
 import { colour } from "../lib/charts.js";
-import { duration, percent } from "../lib/fmt.js";
 import { Glyph, Icon } from "../lib/glyphs.js";
-import { known, lang, t, theme } from "../lib/i18n.js";
+import { duration, known, lang, percent, t, theme } from "../lib/i18n.js";
 import { go, href, serverPath } from "../lib/router.js";
 import { counts, CPU, DISK, judged, MEMORY, server, servers, silence, silent, soon, STATUSES, value } from "../lib/store.js";
 
@@ -32,19 +31,20 @@ function byRole(records) {
 
 const GAP_SHARE = 0.2;
 const LABEL = 18;
+const LARGEST = 20;
 
-/** Cells of a width and height: the largest with which every role's block fits. [{x, y, size, record}], and labels. */
-export function layout(groups, width, height) {
-  for (let size = 16; size >= 3; size -= 0.5) {
+/** Where each role's label and cells lie: as large as with which all fit. `widthOf(role)` is how long a label is. */
+export function layout(groups, width, height, widthOf) {
+  for (let size = LARGEST; size >= 3; size -= 0.5) {
     for (const rows of [4, 6, 8, 12, 16]) {
       const pitch = size * (1 + GAP_SHARE);
       const blocks = [];
       let x = 0, y = 0, fits = true;
       for (const [role, records] of groups) {
         const wide = Math.ceil(records.length / rows) * pitch;
-        const block = Math.max(wide, 44);
+        const block = Math.max(wide, widthOf(role));
         if (x > 0 && x + block > width) { x = 0; y += LABEL + rows * pitch + 8; }
-        if (wide > width || y + LABEL + Math.min(rows, records.length) * pitch > height) { fits = false; break; }
+        if (block > width || y + LABEL + Math.min(rows, records.length) * pitch > height) { fits = false; break; }
         blocks.push({ role, x, y, cells: records.map((record, i) => ({ record, x: x + Math.floor(i / rows) * pitch, y: y + LABEL + (i % rows) * pitch })) });
         x += block + 14;
       }
@@ -60,10 +60,11 @@ export function FleetMap() {
   const drawn = useRef({ size: 0, blocks: [] });
   useEffect(() => {
     const canvas = root.current.querySelector("canvas");
-    const draw = () => { drawn.current = paintMap(canvas, root.current); };
+    const box = root.current;
+    const draw = () => { drawn.current = paintMap(canvas, box); };
     const stop = effect(() => { judged.value; servers.value; theme.value; lang.value; draw(); });
     const sizes = new ResizeObserver(draw);
-    sizes.observe(root.current);
+    sizes.observe(box);
     return () => { stop(); sizes.disconnect(); };
   }, []);
   const at = (event) => {
@@ -92,10 +93,10 @@ function paintMap(canvas, root) {
   const ratio = devicePixelRatio || 1;
   canvas.width = Math.round(width * ratio);
   canvas.height = Math.round(height * ratio);
-  const found = layout(byRole([...servers.peek().values()].sort(byRisk)), width, height);
   const ctx = canvas.getContext("2d");
   ctx.scale(ratio, ratio);
   ctx.font = "11px Inter, Pretendard, system-ui, sans-serif";
+  const found = layout(byRole([...servers.peek().values()].sort(byRisk)), width, height, (role) => ctx.measureText(roleName(role)).width);
   ctx.textBaseline = "alphabetic";
   for (const { role, x, y, cells } of found.blocks) {
     ctx.fillStyle = colour("ink-3");
@@ -234,7 +235,7 @@ export function Fleet() {
           ${Object.keys(ORDERS).map((each) => html`<option value=${each} selected=${each === order.value}>${t(`fleet.by.${each}`)}</option>`)}
         </select>
       </div></header>
-    <div class=${`groups ${look.value}`} ref=${root}>
+    <div class=${`groups as-${look.value}`} ref=${root}>
       ${groups.map(([name, ids]) => html`<${Group} key=${name} name=${name} ids=${ids} crowd=${c.total > CROWD} />`)}
     </div>
   </section>`;

@@ -2,9 +2,8 @@
 
 import { html, useState } from "../vendor/preact.js";
 import { address, logIn, setAddress } from "../lib/api.js";
-import { duration } from "../lib/fmt.js";
 import { Icon, Mark } from "../lib/glyphs.js";
-import { lang, LANGUAGES, setLang, setTheme, t, theme } from "../lib/i18n.js";
+import { duration, lang, LANGUAGES, nameOf, setLang, setTheme, t, theme } from "../lib/i18n.js";
 
 export default function Login() {
   const [state, set] = useState({ busy: false, error: null });
@@ -39,7 +38,7 @@ export default function Login() {
       </details>
     </form>
     <div class="choices">
-      ${LANGUAGES.filter((each) => each !== lang.value).map((each) => html`<button class="icon-button" type="button" lang=${each} aria-label=${t("app.language")} onClick=${() => setLang(each)}>${t("app.language.short")}</button>`)}
+      ${LANGUAGES.filter((each) => each !== lang.value).map((each) => html`<button class="icon-button" type="button" lang=${each} aria-label=${t("app.language")} onClick=${() => setLang(each)}>${nameOf(each)}</button>`)}
       <button class="icon-button" type="button" aria-label=${t("app.theme")} onClick=${() => setTheme(theme.peek() === "dark" ? "light" : "dark")}>
         <${Icon} name=${theme.value === "dark" ? "sun" : "moon"} size=${18} /></button>
     </div>

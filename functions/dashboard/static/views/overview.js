@@ -3,9 +3,8 @@
 import { computed, html, untracked, useEffect, useRef, useState } from "../vendor/preact.js";
 import { get } from "../lib/api.js";
 import { mount, OLD_S } from "../lib/charts.js";
-import { clock, duration, number, percent, range as between } from "../lib/fmt.js";
 import { Glyph, Icon } from "../lib/glyphs.js";
-import { known, range, t } from "../lib/i18n.js";
+import { clock, duration, known, number, percent, range as between, reach, t } from "../lib/i18n.js";
 import { href, serverPath } from "../lib/router.js";
 import { arrived, counts, judged, link, now, servers, STATUSES } from "../lib/store.js";
 import { Fleet, FleetMap } from "./fleet.js";
@@ -25,7 +24,7 @@ export const metricName = (key) => (known(`metric.${key}`) ? t(`metric.${key}`) 
 export default function Overview() {
   return html`<div class="page overview">
     <div class="answers">
-      <section class="panel verdict" aria-label=${t("verdict.title")}><${Sentence} /><${Tally} /><${FleetMap} /></section>
+      <section class="panel verdict" aria-label=${t("verdict.title")}><${Sentence} />${arrived.value && html`<${Tally} /><${FleetMap} />`}</section>
       <${Next} />
     </div>
     <${Watch} />
@@ -41,9 +40,11 @@ function Sentence() {
   if (c.offline) parts.push(html`<a class="down" href=${href("/servers?status=offline")}>${t("verdict.down", c.offline)}</a>`);
   if (c.soon) parts.push(html`<a class="ahead" href=${href("/servers?soon=1")}>${t("verdict.soon", c.soon)}</a>`);
   if (!parts.length && c.critical) parts.push(html`<a class="crit" href=${href("/servers?status=critical")}>${t("verdict.critical", c.critical)}</a>`);
+  // Silence in passing is for the tally; where much is silent, the sentence must not sound as if all were known.
+  if (c.unknown > c.total / 4 && c.unknown < c.total) parts.push(html`<a href=${href("/servers?status=unknown")}>${t("verdict.unheard", c.unknown)}</a>`);
   const text = parts.length === 0
     ? c.warning ? t("verdict.warning", c.warning) : c.unknown === c.total ? t("verdict.unjudged") : c.unknown ? t("verdict.silent", c.unknown) : t("verdict.well", c.total)
-    : html`${t("verdict.now")}${parts.length > 1 ? html`${parts[0]}${t("verdict.and")}${parts[1]}` : parts[0]}${t("verdict.end")}`;
+    : html`${t("verdict.now")}${parts.map((part, i) => html`${i ? t("verdict.and") : ""}${part}`)}${t("verdict.end")}`;
   return html`<h1>${text}${lost && html` <span class="as-of">${t("verdict.asof", clock(link.value.since, { seconds: true }))}</span>`}</h1>`;
 }
 
@@ -75,7 +76,7 @@ function Next() {
   return html`<section class="panel next" aria-labelledby="next">
     <header class="panel-head next-head"><h2 id="next">${t("next.title")}</h2>${rows.length > 0 && html`<span class="note">${t("next.how")}</span>`}</header>
     ${rows.length === 0 ? html`<${NoneComing} />` : html`
-      <div class="next-axis" aria-hidden="true"><ol>${axis.map((s, i) => html`<li style=${{ left: `${(100 * i) / (axis.length - 1)}%` }}>${i ? duration(s) : t("next.now")}</li>`)}</ol></div>
+      <div class="next-axis" aria-hidden="true"><ol>${axis.map((s, i) => html`<li style=${{ left: `${(100 * i) / (axis.length - 1)}%` }}>${i ? tick(s) : t("next.now")}</li>`)}</ol></div>
       <div class="next-rows">${rows.map((record) => html`<${NextRow} key=${record.id} record=${record} axis=${axis} />`)}</div>`}
   </section>`;
 }
@@ -93,6 +94,9 @@ function NextRow({ record: { id, status, said: { next } }, axis }) {
     <span class="next-when" title=${when(next)}>${over(next) ? t("next.over") : next.likely_s === null ? t("next.from", duration(next.earliest_s)) : duration(next.likely_s)}</span>
   </a>`;
 }
+
+/** A span on the axis, as short as can be. */
+const tick = (s) => (s >= 3600 && s % 3600 === 0 ? t("next.h", s / 3600) : t("next.min", s / MINUTE));
 
 /** Where an instant lies on an axis whose ticks are evenly apart, in percent. */
 function place(s, axis) {
@@ -152,7 +156,7 @@ function useOutlooks(ids) {
   const [turn, again] = useState(0);
   const asked = ids.join(",");
   const round = judged.value;
-  const hours = range.value;
+  const hours = reach.value;
   useEffect(() => {
     if (!asked) return undefined;
     let gone = false;

@@ -1,8 +1,7 @@
 // #/record: what predictions were worth. Only what is settled is counted, and what is not known yet says why.
 
 import { html, useState } from "../vendor/preact.js";
-import { clock, duration, instant, number, percent } from "../lib/fmt.js";
-import { t } from "../lib/i18n.js";
+import { clock, duration, instant, number, percent, t } from "../lib/i18n.js";
 import { href, serverPath } from "../lib/router.js";
 import { now } from "../lib/store.js";
 import { Panel } from "./forms.js";
@@ -130,7 +129,7 @@ function Reliability({ rows }) {
 function Forecasts({ found }) {
   const rows = Object.entries(found).filter(([, of]) => of.steps);
   return html`<${Panel} title=${t("record.forecasts")} note=${t("record.forecasts_note")} empty=${!rows.length && t("record.fills.forecast")}>
-    <div class="scroll" tabindex="0" role="region" aria-label=${t("record.forecasts")}><table class="table"><thead><tr>
+    <div class="scroll" tabindex="0" role="group" aria-label=${t("record.forecasts")}><table class="table"><thead><tr>
       <th>${t("record.metric")}</th><th class="end">${t("record.mae")}</th><th class="bar-cell" aria-hidden="true"></th><th class="end">${t("record.inside")}</th><th class="end">${t("record.steps")}</th>
     </tr></thead><tbody>${rows.map(([metric, of]) => html`<tr>
       <th scope="row">${t(`metric.${metric}`)}<span class="note methods">${methods(of.methods)}</span></th>
@@ -155,7 +154,7 @@ function methods(of) {
 
 function Weeks({ rows }) {
   if (rows.length < 2) return null;
-  return html`<${Panel} title=${t("record.weeks")}><div class="scroll" tabindex="0" role="region" aria-label=${t("record.weeks")}><table class="table"><thead><tr>
+  return html`<${Panel} title=${t("record.weeks")}><div class="scroll" tabindex="0" role="group" aria-label=${t("record.weeks")}><table class="table"><thead><tr>
     <th>${t("record.week")}</th>${MODELS.map((m) => html`<th class="end">${t(`record.model.${m}`)}<span class="note methods">${t("record.week_counts")}</span></th>`)}
     <th class="end">${t("record.brier")}</th><th class="end">${t("record.mae")}</th></tr></thead>
     <tbody>${rows.slice().reverse().map((row) => html`<tr><th scope="row">${row.week}</th>

@@ -4,9 +4,8 @@ import { html, useComputed, useEffect, useMemo, useRef, useSignal, useState } fr
 import { acknowledge, say } from "../lib/actions.js";
 import { del, may, post } from "../lib/api.js";
 import { mount } from "../lib/charts.js";
-import { ago, clock, duration, instant, number, percent, range } from "../lib/fmt.js";
 import { Glyph, Icon } from "../lib/glyphs.js";
-import { known, range as reach, t } from "../lib/i18n.js";
+import { ago, clock, duration, instant, known, number, percent, range, reach, t } from "../lib/i18n.js";
 import { go, href, route, serverPath } from "../lib/router.js";
 import { BUSY, CPU, DISK, LOAD, MEMORY, NETWORK, arrived, now, server, servers, shelves, silent, value, wish } from "../lib/store.js";
 import { kindOf, predicted, readSilences, SilenceMenu, unitOf, whatOf } from "./alert-rows.js";

@@ -1,9 +1,8 @@
 // #/servers: every server in one table, to sort, search and filter. A tick changes texts only; nothing is rendered anew.
 
 import { html, useComputed, useEffect, useRef, useState } from "../vendor/preact.js";
-import { UNKNOWN, ago, duration, number, percent } from "../lib/fmt.js";
 import { Glyph } from "../lib/glyphs.js";
-import { known, t } from "../lib/i18n.js";
+import { ago, duration, known, number, percent, t, UNKNOWN } from "../lib/i18n.js";
 import { go, href, route, serverPath } from "../lib/router.js";
 import { CPU, DISK, LOAD, MEMORY, NETWORK, STATUSES, counts, now, server, servers, value } from "../lib/store.js";
 import "./forms.js";
@@ -52,7 +51,7 @@ export default function Servers() {
       </div>
     </div>
     ${ids.length
-      ? html`<div class="scroll panel" ref=${table} tabindex="0" role="region" aria-label=${t("servers.title")}><table class="table fleet-table">
+      ? html`<div class="scroll panel" ref=${table} tabindex="0" role="group" aria-label=${t("servers.title")}><table class="table fleet-table">
           <thead><tr>${COLUMNS.map((column) => html`<${Heading} column=${column} order=${order} sort=${sort} />`)}</tr></thead>
           <tbody>${ids.slice(0, shown).map((id) => html`<${Row} key=${id} id=${id} />`)}</tbody>
         </table></div>

@@ -2,8 +2,7 @@
 
 import { html, useState } from "../vendor/preact.js";
 import { del, may, post, put, session } from "../lib/api.js";
-import { ago } from "../lib/fmt.js";
-import { lang, t } from "../lib/i18n.js";
+import { ago, lang, t } from "../lib/i18n.js";
 import { names } from "./settings-rules.js";
 import { Confirm, Field, Form, Once, Panel } from "./forms.js";
 import { Problem, useLoad } from "./parts.js";

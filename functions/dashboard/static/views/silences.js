@@ -2,8 +2,7 @@
 
 import { html, useEffect, useState } from "../vendor/preact.js";
 import { del, may, post } from "../lib/api.js";
-import { clock, duration, instant } from "../lib/fmt.js";
-import { t } from "../lib/i18n.js";
+import { clock, duration, instant, t } from "../lib/i18n.js";
 import { alerts, now } from "../lib/store.js";
 import { covers, local, readSilences, silences, unread } from "./alert-rows.js";
 import { Confirm, Field, Form } from "./forms.js";
