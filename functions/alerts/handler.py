@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 from fastapi import Depends
 from openmanager.oncall import alerts
+from openmanager.oncall.standing import open_alerts
 from openmanager.sources.limits import json_object
 from openmanager.web import Operator, Viewer, bounded_body, create_app, documented, lambda_handler
 
@@ -15,7 +16,7 @@ app = create_app("alerts")
 @app.get("/api/alerts")
 def list_alerts(_: Viewer, server: str | None = None) -> dict[str, Any]:
     """Open alerts, what needs people first; suppressed ones last, with the reason."""
-    return {"alerts": alerts.open_alerts() if server is None else alerts.of_server(server)}
+    return {"alerts": open_alerts() if server is None else alerts.of_server(server)}
 
 
 @app.post("/api/alerts/{server}/{rule}/acknowledge", openapi_extra=documented(alerts.NOTE, required=False))

@@ -7,7 +7,6 @@ from typing import Annotated
 from fastapi import Depends, Header, Response
 from openmanager import intake
 from openmanager.security.scope import own
-from openmanager.settings import settings
 from openmanager.sources import described, native, otlp, otlp_wire, prometheus, remote_write
 from openmanager.web import Agent, bounded_body, create_app, documented, lambda_handler
 from openmanager.web.problems import problem
@@ -25,8 +24,8 @@ def ingest(who: Agent, body: Body) -> dict[str, object]:
     """Samples in our JSON. Answers how many were taken, which were not and why, and when to push next."""
     now_ms = int(time.time() * 1000)
     parsed = own(native.parse(body, now_ms), who)
-    intake.keep(parsed.pushes, now_ms)
-    return {**native.answer(parsed), "next_push_s": settings().push_interval_s}
+    watched = intake.keep(parsed.pushes, now_ms)
+    return {**native.answer(parsed), "next_push_s": intake.next_push_s(watched)}
 
 
 @app.post("/api/v1/write", status_code=204, openapi_extra=described.WRITE)

@@ -1,14 +1,17 @@
-"""GET /api/stream: the live feed as server-sent events, resumable by Last-Event-ID."""
+"""GET /api/stream…: the live feed as server-sent events, resumable by Last-Event-ID, and its snapshot alone."""
 
-from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
-from fastapi import Depends
-from fastapi.sse import EventSourceResponse, ServerSentEvent
+from fastapi import Depends, Response
+from openmanager.feed.cursor import Cursor
+from openmanager.feed.events import Wish
 from openmanager.stores import tickets
-from openmanager.web import Viewer, create_app, lambda_handler
-from openmanager.web.sse import Reader, follow, reader
+from openmanager.web import Viewer, create_app, lambda_handler, sse
 from openmanager.web.tickets import TicketHolder
+
+Asked = Annotated[Wish, Depends(sse.wish)]
+After = Annotated[Cursor | None, Depends(sse.cursor)]
+Still = Annotated[sse.Still, Depends(sse.still)]
 
 app = create_app("stream")
 
@@ -19,11 +22,16 @@ def issue_ticket(who: Viewer) -> dict[str, Any]:
     return {"ticket": tickets.issue(who.name), "expires_in": tickets.LIFE_S}
 
 
-@app.get("/api/stream", response_class=EventSourceResponse)
-async def stream(who: TicketHolder, asked: Annotated[Reader, Depends(reader)]) -> AsyncIterator[ServerSentEvent]:
+@app.get("/api/stream", status_code=200, response_class=sse.EventStream)
+async def stream(_: TicketHolder, asked: Asked, after: After, still: Still) -> Response:
     """A snapshot, then every event as it comes, until `bye`; a reader comes back with the last id it saw."""
-    async for event in follow(asked, who.role):
-        yield event
+    return await sse.open_stream(asked, after, still)
+
+
+@app.get("/api/stream/snapshot")
+async def snapshot(_: Viewer, asked: Asked) -> dict[str, Any]:
+    """The fleet as the stream's first event tells it; `id` is where the stream goes on from it."""
+    return await sse.snapshot(asked)
 
 
 handler = lambda_handler(app)

@@ -38,7 +38,9 @@ SETTLED_S = 60  # what ran this long starts again with the shortest pause
 PACE = {
     "OPENMANAGER_GRACE_S": "15",
     "OPENMANAGER_PUSH_INTERVAL_S": "10",
+    "OPENMANAGER_WATCHED_INTERVAL_S": "5",
     "OPENMANAGER_STREAM_WINDOW_S": "300",
+    "OPENMANAGER_STREAM_POLL_S": "1",
 }
 
 

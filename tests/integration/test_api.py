@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 from openmanager import intake
-from openmanager.stores import feed
 from openmanager.watch import rounds
 from openmanager.web import health
 
@@ -17,7 +16,6 @@ from functions.archive.handler import handler as archive
 from functions.ingest.handler import handler as ingest
 from functions.predictions.handler import handler as predictions
 from functions.servers.handler import handler as servers
-from functions.stream.handler import handler as stream
 from functions.system.handler import handler as system
 from functions.tick.handler import handler as tick
 from infra import openapi
@@ -193,50 +191,6 @@ def test_vendored_files_are_the_ones_whose_checksums_were_recorded() -> None:
     for line in (SWAGGER / "SHA256SUMS").read_text().splitlines():
         digest, name = line.split()
         assert hashlib.sha256(Path(SWAGGER / name).read_bytes()).hexdigest() == digest
-
-
-def events(reply: Reply) -> list[dict[str, str]]:
-    """The server-sent events of a body."""
-    blocks = reply.body.decode().strip().split("\n\n")
-    return [dict(line.split(": ", 1) for line in b.splitlines() if not line.startswith(":")) for b in blocks]
-
-
-def test_the_stream_begins_with_a_snapshot_and_resumes_without_loss_or_repeat(
-    stores_env: dict[str, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("OPENMANAGER_STREAM_WINDOW_S", "0")
-    push()
-    first = events(invoke(stream, "GET", "/api/stream", key=API_KEY))
-    assert [e.get("event") for e in first] == [None, "snapshot", "bye"]
-    assert first[0]["retry"] == "3000"
-    assert json.loads(first[1]["data"])["servers"][0]["id"] == "web-01"
-    judge_everything()
-    after = {"last-event-id": first[-1]["id"]}
-    second = events(invoke(stream, "GET", "/api/stream", key=API_KEY, headers=after))
-    assert [e.get("event") for e in second] == [None, "metrics", "prediction", "bye"]
-    assert json.loads(second[2]["data"])["servers"]["web-01"]["status"] == "healthy"
-    third = events(invoke(stream, "GET", "/api/stream", key=API_KEY, headers={"last-event-id": second[-1]["id"]}))
-    assert [e.get("event") for e in third] == [None, "bye"]
-    only = events(invoke(stream, "GET", "/api/stream", key=API_KEY, headers=after, query="topics=predictions"))
-    assert [e.get("event") for e in only] == [None, "prediction", "bye"]
-
-
-def test_a_reader_who_was_away_too_long_gets_a_snapshot_that_says_so(
-    stores_env: dict[str, str], monkeypatch: pytest.MonkeyPatch, empty_redis: Upstash
-) -> None:
-    monkeypatch.setenv("OPENMANAGER_STREAM_WINDOW_S", "0")
-    push()
-    judge_everything()
-    assert feed.bounds() != ("0-0", "0-0")
-    reply = invoke(stream, "GET", "/api/stream", key=API_KEY, headers={"last-event-id": "1000-0"})
-    assert json.loads(events(reply)[1]["data"])["gap"] is True
-
-
-@pytest.mark.parametrize(("headers", "query"), [({"last-event-id": "x"}, ""), ({}, "topics=weather")])
-def test_a_stream_request_out_of_form_is_refused(
-    stores_env: dict[str, str], headers: dict[str, str], query: str
-) -> None:
-    assert invoke(stream, "GET", "/api/stream", key=API_KEY, headers=headers, query=query).status == 400
 
 
 def test_the_scheduled_functions_answer_with_what_they_did(stores_env: dict[str, str]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from openmanager.settings import settings
-from openmanager.stores import hot, queue, segments
+from openmanager.stores import feed, hot, queue, segments
 from openmanager.stores.redis import Redis
 from openmanager.stores.segments import shard_of, store_pushes
 from openmanager.telemetry.samples import MINUTE_MS
@@ -34,8 +34,9 @@ def sqs() -> Iterator[str]:
 
 
 @pytest.fixture
-def messages(sqs: str, stores_env: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Queue:
-    """A queue of its own, which the settings name; twelve shards."""
+def messages(sqs: str, stores_env: dict[str, str], empty_redis: Upstash, monkeypatch: pytest.MonkeyPatch) -> Queue:
+    """A queue of its own, which the settings name; twelve shards; and somebody who watches what is said."""
+    empty_redis.command("SET", feed.WATCHED, "1-0")
     made = Queue(sqs)
     for name, value in {
         "OPENMANAGER_SHARDS": str(SHARDS),
@@ -90,8 +91,7 @@ def expected(count: int, servers: list[str] = SERVERS) -> set[str]:
 
 def told_twice(redis: Upstash) -> set[tuple[str, int]]:
     """(server, minute) of which the live feed spoke more than once."""
-    entries = [flat for _, flat in redis.command("XRANGE", "om:feed", "-", "+") if flat[1] == "prediction"]
-    events = [json.loads(flat[3]) for flat in entries]
+    events = [feed.unpack(flat[1]) for _, flat in redis.command("XRANGE", feed.SAID, "-", "+")]
     told = [(server, event["minute"]) for event in events for server in event["servers"]]
     assert told
     return {one for one in told if told.count(one) > 1}
@@ -306,8 +306,7 @@ def test_two_workers_with_the_same_message_commit_once(
     assert sorted(r.verdicts for r in reports) == [0, len(mine)]
     assert sorted(r.overtaken for r in reports) == [[], [shard]]
     assert verdicts().keys() == expected(1, mine)
-    events = [flat[1::2] for _, flat in empty_redis.command("XRANGE", "om:feed", "-", "+")]
-    assert [name for name, _ in events].count("prediction") == 1
+    assert len(empty_redis.command("XRANGE", feed.SAID, "-", "+")) == 1
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before a call", "after a call"])

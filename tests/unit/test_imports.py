@@ -131,7 +131,7 @@ def test_a_handler_stays_a_door(function: str) -> None:
 FLOORS = [
     {"__main__"},
     {"watch", "cli", "demo"},
-    {"fleet", "charts", "archive", "intake", "web", "notify", "evaluation", "oncall", "security"},
+    {"fleet", "charts", "archive", "intake", "web", "notify", "evaluation", "oncall", "security", "feed"},
     {"sources", "inference", "stores", "alerts", "ledger"},
     {"telemetry", "audit"},
     {"catalog", "suppliers", "settings", "errors", "logs", "measures", "acting"},
@@ -140,6 +140,9 @@ FLOORS = [
 SIDEWAYS = {
     ("web", "fleet"),
     ("web", "security"),
+    ("web", "feed"),
+    ("feed", "oncall"),
+    ("feed", "security"),
     ("archive", "intake"),
     ("archive", "notify"),
     ("archive", "oncall"),

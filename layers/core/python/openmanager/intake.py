@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from openmanager.errors import InvalidSettings, StoreUnavailable
+from openmanager.settings import settings
 from openmanager.stores.segments import store_pushes
 from openmanager.telemetry.samples import Push
 
@@ -20,20 +21,27 @@ _away_until = 0.0
 _owed = False
 
 
-def keep(pushes: Sequence[Push], now_ms: int) -> None:
-    """Store the pushes durably. Raises StoreUnavailable when neither store takes them."""
+def keep(pushes: Sequence[Push], now_ms: int) -> bool:
+    """Store the pushes durably; whether somebody watches. Raises StoreUnavailable when neither store takes them."""
     global _away_until, _owed
     if time.monotonic() >= _away_until:
         try:
-            store_pushes(pushes, now_ms)
+            watched = store_pushes(pushes, now_ms)
         except StoreUnavailable:
             _away_until = time.monotonic() + _AWAY_S
         else:
             if _owed:
                 _owed = refill(now_ms) > 0
-            return
+            return watched
     _keep_in_postgres(pushes, now_ms)
     _owed = True
+    return False
+
+
+def next_push_s(watched: bool) -> int:
+    """When a sender shall push again: sooner while somebody watches."""
+    s = settings()
+    return min(s.watched_interval_s, s.push_interval_s) if watched else s.push_interval_s
 
 
 def _keep_in_postgres(pushes: Sequence[Push], now_ms: int) -> None:

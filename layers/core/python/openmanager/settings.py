@@ -41,7 +41,9 @@ class Settings:
     shards: int
     grace_s: int
     push_interval_s: int
+    watched_interval_s: int
     stream_window_s: float
+    stream_poll_s: float
     store_timeout_s: float
     queue_url: str
     cron_secret: str
@@ -99,7 +101,11 @@ def read_settings(env: Mapping[str, str]) -> Settings:
         # A minute is judged this long after its end; it must cover one push interval and the way here.
         grace_s=int(number("OPENMANAGER_GRACE_S", 75, 0, 600)),
         push_interval_s=int(number("OPENMANAGER_PUSH_INTERVAL_S", 60, 1, 3600)),
+        # The same while somebody watches the live feed.
+        watched_interval_s=int(number("OPENMANAGER_WATCHED_INTERVAL_S", 10, 1, 3600)),
         stream_window_s=number("OPENMANAGER_STREAM_WINDOW_S", 25, 0, 900),
+        # How often the live feed is looked at, one command each time, while somebody reads it.
+        stream_poll_s=number("OPENMANAGER_STREAM_POLL_S", 2, 0.05, 10),
         store_timeout_s=number("OPENMANAGER_STORE_TIMEOUT_S", 3, 0.05, 60),
         queue_url=env.get("OPENMANAGER_QUEUE_URL", ""),
         cron_secret=cron_secret,

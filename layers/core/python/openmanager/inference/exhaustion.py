@@ -43,7 +43,8 @@ class Exhaustion:
     `reason`: "crosses"; "resets_before_limit" (it climbs, but its habit is to fall back before); "at_limit" already;
     "not_within_horizon"; "unknown" on every grid. Only with "crosses" and "at_limit" there are times, seconds from
     now: the crossing lies between `earliest_s` and `latest_s` with the share `coverage`; `latest_s` None means that
-    it may also lie beyond `horizon_s`, the farthest that was looked. `grid_s` is the step of the grid that says so.
+    it may also lie beyond `horizon_s`, the farthest that was looked; `likely_s` is where the path itself meets the
+    limit. `grid_s` is the step of the grid that says so.
     """
 
     reason: Reason
@@ -52,6 +53,7 @@ class Exhaustion:
     coverage: float
     horizon_s: float
     grid_s: float | None
+    likely_s: float | None = None
 
 
 class _Crossing(NamedTuple):
@@ -142,7 +144,7 @@ def _one(
         return Exhaustion("unknown", None, None, coverage, 0.0, None)
     horizon_s = views[known[-1]].step_s * views[known[-1]].ahead.path.shape[1]
     if seen[known[0]].there:
-        return Exhaustion("at_limit", 0.0, 0.0, coverage, horizon_s, views[known[0]].step_s)
+        return Exhaustion("at_limit", 0.0, 0.0, coverage, horizon_s, views[known[0]].step_s, 0.0)
     meets = [k for k in known if seen[k].path]
     if not meets:
         return Exhaustion("not_within_horizon", None, None, coverage, horizon_s, None)
@@ -162,4 +164,6 @@ def _one(
     latest_s = next(
         (max(0.0, seen[k].far * views[k].step_s - views[k].age_s) for k in unexplained if seen[k].far), None
     )
-    return Exhaustion("crosses", earliest_s, latest_s, coverage, horizon_s, views[first].step_s)
+    likely_s = (seen[first].path - 0.5) * views[first].step_s - views[first].age_s
+    likely_s = max(earliest_s, min(likely_s, float("inf") if latest_s is None else latest_s))
+    return Exhaustion("crosses", earliest_s, latest_s, coverage, horizon_s, views[first].step_s, likely_s)

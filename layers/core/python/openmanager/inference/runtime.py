@@ -35,6 +35,7 @@ except ImportError as former:
 
 Array = NDArray[np.float32]
 MANIFEST = "manifest.json"
+NAMES = ("failure", "anomaly", "forecast")
 SCHEMA = 1
 
 
@@ -195,8 +196,19 @@ def _load(folder: Path, name: str) -> Model:
 
 
 def model(name: str) -> Model:
-    """The model `failure`, `anomaly` or `forecast`, loaded at the first call and kept."""
+    """The model of one of the NAMES, loaded at the first call and kept."""
     return _load(models_dir(os.environ), name)
+
+
+def overview() -> dict[str, dict[str, str | None]]:
+    """Of each model whether this process can use it, and which version: the first 12 digits of its checksum."""
+    found: dict[str, dict[str, str | None]] = {}
+    for name in NAMES:
+        try:
+            found[name] = {"state": "ready", "version": model(name).entry.sha256[:12]}
+        except ModelUnavailable:
+            found[name] = {"state": "unavailable", "version": None}
+    return found
 
 
 def unload() -> None:

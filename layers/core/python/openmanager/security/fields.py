@@ -31,6 +31,7 @@ SEEN_BY: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "/api/notifications/outbox": {"reason": ("admin",)},
     "/api/notifications/outbox/{key}/retry": {"reason": ("admin",)},
     "/api/stream": _CARE,
+    "/api/stream/snapshot": _CARE,
     "/api/stream/ticket": _WHOLE,
     "/api/servers": _WHOLE,
     "/api/servers/{id}": _WHOLE,

@@ -4,11 +4,12 @@ om:{shard}:state      hash: server -> what the round remembers; `server|past` ->
                       rounds committed
 om:{shard}:alerts     hash: server -> its open alerts (watch.alerting)
 om:{shard}:coarse     hash: server -> the bounded metrics on coarser grids (watch.coarse)
-om:{shard}:latest     hash: server -> JSON of its last values and attributes; `server|verdict` -> its last verdict
+om:{shard}:latest     hash: server -> JSON of its last values and attributes; `server|verdict` -> its last verdict;
+                      `server|said` -> that in short, for the live feed
 om:{shard}:verdicts   hash: `server|minute` -> JSON verdict, until the archive has moved it
 om:{shard}:transitions  hash: id -> JSON of what happened to an alert, until the archive has moved it
 om:{shard}:archived   start (s) of the segment below which the archive left nothing
-om:feed               stream of live events (stores.feed reads it)
+om:feed, om:said      streams of live events (stores.feed)
 om:lease:{name}       who does a job now
 om:carried            JSON: shard -> start (s) of the first minute that it owes, since ticks ran out of time
 """
@@ -18,14 +19,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from openmanager.settings import settings
 from openmanager.stores.config import CONFIG
+from openmanager.stores.feed import FEED, FEED_LENGTH, MODELS, SAID, SAID_LENGTH, WATCHED, pack
 from openmanager.stores.outbox import OUTBOX, TARGETS
 from openmanager.stores.redis import connect, pairs
 from openmanager.stores.segments import BACKLOG, StoredFrame, frames_key, shard_of, stored_frames
 from openmanager.telemetry.samples import SERVER_ID
-
-FEED = "om:feed"
-_FEED_LENGTH = 2_000
 
 # Everything a round needs, in one command. KEYS: state, alerts, config, coarse, targets, the frames. ARGV: coarse?
 _READ = """
@@ -38,14 +38,15 @@ found[#KEYS] = redis.call('GET', KEYS[5])
 return found
 """
 # One conditional write: a round that another one overtook changes nothing.
-# KEYS: state, latest, verdicts, feed, transitions, outbox, config, coarse, alerts. ARGV: expected round, then groups,
-# each a count followed by its items: field and value for the hashes and the feed in this order; then the servers to
-# forget, the fields of state and alerts to delete, and those of config with the values that they were read with: a
-# request that somebody changed since stays for the next round.
+# KEYS: state, latest, verdicts, feed, transitions, outbox, config, coarse, alerts, watched, said, models.
+# ARGV: expected round, how many shards there are, then groups, each a count followed by its items: field and value for
+# the hashes and the feed in this order; then the servers to forget, the fields of state and alerts to delete, and those
+# of config with the values that they were read with: a request that somebody changed since stays for the next round;
+# then what was said, for whoever watches, and what is loaded of the models, which is an event if it changed.
 _COMMIT = """
 local at = tonumber(redis.call('HGET', KEYS[1], '@round') or '0')
 if at ~= tonumber(ARGV[1]) then return 0 end
-local p = 2
+local p = 3
 local function each(n, f)
   local count = tonumber(ARGV[p]); p = p + 1
   for i = 1, count do f(ARGV[p], ARGV[p + 1]); p = p + n end
@@ -53,21 +54,34 @@ end
 local function set(key)
   each(2, function(k, v) redis.call('HSET', key, k, v) end)
 end
+local function tell(k, v)
+  redis.call('XADD', KEYS[4], 'MAXLEN', '~', 'FEED_LENGTH', '*', 'event', k, 'data', v)
+end
 set(KEYS[1]); set(KEYS[2])
 -- A round that lost its memory comes across judged minutes again; what was said of them stays.
 each(2, function(k, v) redis.call('HSETNX', KEYS[3], k, v) end)
-each(2, function(k, v) redis.call('XADD', KEYS[4], 'MAXLEN', '~', 'FEED_LENGTH', '*', 'event', k, 'data', v) end)
+each(2, tell)
 set(KEYS[5]); set(KEYS[6]); set(KEYS[7]); set(KEYS[8]); set(KEYS[9])
 each(1, function(k)
-  redis.call('HDEL', KEYS[1], k); redis.call('HDEL', KEYS[2], k, k .. '|verdict'); redis.call('HDEL', KEYS[8], k)
+  redis.call('HDEL', KEYS[1], k); redis.call('HDEL', KEYS[8], k)
+  redis.call('HDEL', KEYS[2], k, k .. '|verdict', k .. '|said')
 end)
 for _, key in ipairs({KEYS[1], KEYS[9]}) do
   each(1, function(k) redis.call('HDEL', key, k) end)
 end
 each(2, function(k, v) if redis.call('HGET', KEYS[7], k) == v then redis.call('HDEL', KEYS[7], k) end end)
+local watched = redis.call('EXISTS', KEYS[10]) == 1
+each(1, function(text)
+  if watched then redis.call('XADD', KEYS[11], 'MAXLEN', '~', SAID_LENGTH * tonumber(ARGV[2]), '*', 'said', text) end
+end)
+local loaded = false
+each(2, function(k, v)
+  if redis.call('HGET', KEYS[12], k) ~= v then redis.call('HSET', KEYS[12], k, v); loaded = true end
+end)
+if loaded then tell('model', '{}') end
 redis.call('HSET', KEYS[1], '@round', at + 1)
 return 1
-""".replace("FEED_LENGTH", str(_FEED_LENGTH))
+""".replace("FEED_LENGTH", str(FEED_LENGTH)).replace("SAID_LENGTH", str(SAID_LENGTH))
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +101,8 @@ class Before:
 @dataclass(slots=True)
 class Writes:
     """What a round leaves: fields and values of each hash (`books` by server, empty to delete), events of the feed,
-    servers to forget, fields of the state to delete, and the requests that were carried out, as they were read."""
+    servers to forget, fields of the state to delete, the requests that were carried out, as they were read, what was
+    said in the newest minute, and what is loaded of which model."""
 
     states: dict[str, str] = field(default_factory=dict)
     latest: dict[str, Any] = field(default_factory=dict)
@@ -101,6 +116,8 @@ class Writes:
     forget: list[str] = field(default_factory=list)
     drop: list[str] = field(default_factory=list)
     answered: dict[str, str] = field(default_factory=dict)
+    said: dict[str, Any] = field(default_factory=dict)
+    models: dict[str, Any] = field(default_factory=dict)
 
 
 def read_round(shard: int, segments: Sequence[int], coarse: bool = False) -> Before:
@@ -134,14 +151,16 @@ def commit_round(shard: int, number: int, writes: Writes) -> bool:
         list(w.coarse.items()),
         [(k, text) for k, text in w.books.items() if text],
     ]
-    args: list[str] = [str(number)]
+    args: list[str] = [str(number), str(settings().shards)]
     for group in groups:
         args += [str(len(group)), *(part for item in group for part in item)]
     for names in (w.forget, w.drop, [k for k, text in w.books.items() if not text]):
         args += [str(len(names)), *names]
     args += [str(len(w.answered)), *(part for item in w.answered.items() for part in item)]
+    args += ["1", pack(w.said)] if w.said else ["0"]
+    args += [str(len(w.models)), *(part for name, about in w.models.items() for part in (name, _json(about)))]
     own = [f"om:{shard}:{name}" for name in ("state", "latest", "verdicts", "transitions", "coarse", "alerts")]
-    keys = (*own[:3], FEED, own[3], OUTBOX, CONFIG, *own[4:])
+    keys = (*own[:3], FEED, own[3], OUTBOX, CONFIG, *own[4:], WATCHED, SAID, MODELS)
     committed: int = connect().call("EVAL", _COMMIT, len(keys), *keys, *args)
     return committed == 1
 

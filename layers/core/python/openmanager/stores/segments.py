@@ -19,7 +19,8 @@ import numpy as np
 
 from openmanager.errors import DamagedFrame
 from openmanager.settings import settings
-from openmanager.stores.redis import Command, connect, pairs
+from openmanager.stores.feed import LIVE, LIVE_LENGTH, WATCHED
+from openmanager.stores.redis import connect, pairs
 from openmanager.telemetry import frames
 from openmanager.telemetry.samples import MINUTE_MS, SERVER_ID, Push, Samples
 
@@ -27,6 +28,27 @@ SEGMENT_MS = 600_000
 BACKLOG = "backlog"
 _BASELINES_KEPT = 20_000
 _HEX = re.compile("[0-9a-f]+")
+# What is older than this is not news to anybody who watches.
+_NEWS_MS = 180_000
+
+# All of a push in one command, whether somebody watches or not; whoever does gets the new fields as well.
+# KEYS: watched, live, the hashes. ARGV: for each hash how many fields come, whether they are news, and the pairs.
+# One call with all pairs could outgrow Lua's stack, so entries hold up to 500 of them.
+_STORE = """
+local watched = redis.call('EXISTS', KEYS[1])
+local p = 1
+for i = 3, #KEYS do
+  local stop = p + 1 + 2 * tonumber(ARGV[p])
+  local news = watched == 1 and ARGV[p + 1] == '1'
+  for j = p + 2, stop, 1000 do
+    local last = math.min(stop, j + 999)
+    redis.call('HSET', KEYS[i], unpack(ARGV, j, last))
+    if news then redis.call('XADD', KEYS[2], 'MAXLEN', '~', LIVE_LENGTH, '*', unpack(ARGV, j, last)) end
+  end
+  p = stop + 1
+end
+return watched
+""".replace("LIVE_LENGTH", str(LIVE_LENGTH))
 
 _baselines: OrderedDict[tuple[str, int], frames.Baseline] = OrderedDict()
 
@@ -51,36 +73,43 @@ def frames_key(shard: int, segment: int | str) -> str:
     return f"om:{shard}:frames:{segment}"
 
 
-def store_pushes(pushes: Sequence[Push], now_ms: int, arrived_ms: int | None = None) -> None:
-    """Write the pushes' samples: one command for each shard and segment they touch, all of it or nothing.
+def store_pushes(pushes: Sequence[Push], now_ms: int, arrived_ms: int | None = None) -> bool:
+    """Write the pushes' samples in one command, all of it or nothing; whether somebody watches the live feed.
 
     `arrived_ms`, now unless given, is when they came, which decides what was late. The same push again lands on the
     same fields. Raises StoreUnavailable when it cannot be known that all is stored.
     """
     writes: dict[str, dict[str, str]] = defaultdict(dict)
+    news: set[str] = set()
     fresh: list[tuple[tuple[str, int], frames.Baseline]] = []
     for push in pushes:
         shard = shard_of(push.server)
         for segment, rows in _split(push.samples, now_ms, now_ms if arrived_ms is None else arrived_ms):
             baseline, known = _baseline_for(push, segment, rows)
             text, digest = frames.encode_frame(rows, baseline)
-            fields = writes[frames_key(shard, segment)]
+            key = frames_key(shard, segment)
+            fields = writes[key]
+            if segment != BACKLOG and rows.times[-1] >= now_ms - _NEWS_MS:
+                news.add(key)
             late = "|late" if rows.late[0] else ""
             fields[f"{push.server}|{rows.times[0]}|{digest}{late}"] = text
             if not known:
                 fields[f"{push.server}|baseline|{baseline.id}"] = baseline.text
                 if segment != BACKLOG:
                     fresh.append(((push.server, int(segment)), baseline))
-    commands: list[Command] = [
-        ("HSET", key, *(part for item in fields.items() for part in item)) for key, fields in writes.items()
-    ]
-    if commands:
-        connect().run(*commands, atomic=len(commands) > 1, repeatable=True)
+    if not writes:
+        return False
+    arguments: list[str] = []
+    for key, fields in writes.items():
+        arguments += [str(len(fields)), str(int(key in news)), *(part for item in fields.items() for part in item)]
+    keys = (WATCHED, LIVE, *writes)
+    watched: int = connect().call("EVAL", _STORE, len(keys), *keys, *arguments, repeatable=True)
     # Only now is the baseline known to be stored, and later frames may lean on it.
     for where, baseline in fresh:
         _baselines[where] = baseline
     while len(_baselines) > _BASELINES_KEPT:
         _baselines.popitem(last=False)
+    return watched == 1
 
 
 def _split(samples: Samples, now_ms: int, arrived_ms: int) -> Iterator[tuple[int | str, Samples]]:

@@ -145,11 +145,12 @@ def _conclude(coarse: Coarse, states: States, minute: int) -> None:
     states["outcome"] = outcomes.reshape(len(coarse), len(BOUNDED))
 
 
-def record(found: Exhaustion, now_s: float, earned: bool) -> tuple[int, int, int, float, float]:
+def record(found: Exhaustion, now_s: float, earned: bool) -> tuple[int, int, int, float, float, float]:
     """An OUTCOME with absolute times, from one that counts from `now_s`."""
     earliest = np.nan if found.earliest_s is None else now_s + found.earliest_s
     latest = np.inf if found.latest_s is None else now_s + found.latest_s
-    return REASONS.index(found.reason), int(earned), int(found.grid_s or 0), earliest, latest
+    likely = np.nan if found.likely_s is None else now_s + found.likely_s
+    return REASONS.index(found.reason), int(earned), int(found.grid_s or 0), earliest, latest, likely
 
 
 def _view(coarse: Coarse, grid: str, minute: int) -> View | None:

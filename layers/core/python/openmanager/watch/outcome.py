@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -14,6 +15,7 @@ from openmanager.errors import InvalidInput
 from openmanager.notify.targets import parse
 from openmanager.stores.hot import Writes
 from openmanager.watch.alerting import FIRING, REQUEST, Desk
+from openmanager.watch.brief import brief
 from openmanager.watch.judge import Verdict
 
 # Forecast paths are archived once in so many minutes, for their errors to be known; all are shown live.
@@ -45,15 +47,24 @@ class Outcome:
         happened = self.desk.minute(minute, [v.as_dict() for v in said], metrics, roles)
         self.transitions += [(t, role.get(t.alert.server, "")) for t in happened]
 
-    def writes(self, shard: int, gone: set[str], newest: bool) -> Writes:
-        """What to commit; servers of `gone` are forgotten. The live feed hears of values only in the newest minute."""
+    def writes(self, shard: int, gone: set[str], newest: bool, recent: Mapping[str, Sequence[int | None]]) -> Writes:
+        """What to commit; servers of `gone` are forgotten. The live feed hears of verdicts only in the newest minute.
+
+        `recent` are each server's last minutes for its line (watch.brief).
+        """
         minute = self.verdicts[-1].minute
         self.transitions += [(t, "") for t in self.desk.forget(gone, minute // 60)]
         told = [(t, role) for t, role in self.transitions if t.notice]
         kept = [v for v in self.verdicts if v.server not in gone]
         last = {v.server: v for v in kept}
+        short = {server: brief(v) for server, v in last.items()}
         writes = Writes(
-            latest=self.latest | {f"{server}|verdict": v.as_dict() for server, v in last.items()},
+            latest=self.latest
+            | {f"{server}|verdict": v.as_dict() for server, v in last.items()}
+            | {
+                f"{server}|said": {"minute": last[server].minute, "said": said, "recent": recent[server]}
+                for server, said in short.items()
+            },
             verdicts={f"{v.server}|{v.minute}": archived(v, self._values.get((v.server, v.minute), {})) for v in kept},
             transitions={t.id: recorded(t) for t, _ in self.transitions},
             books=self.desk.changed(),
@@ -64,8 +75,11 @@ class Outcome:
             writes.notices |= notify.route(notice(t, self._rules.get(t.alert.rule), role), self._targets)
         if (firing := [asdict(m) for m in self.desk.own_members()]) != self._firing:
             writes.config[f"{FIRING}{shard}"] = self._firing = firing
-        if newest:
-            writes.events = _events(minute, last, self.latest)
+        if newest and (now := {server: short[server] for server, v in last.items() if v.minute == minute}):
+            # So that whoever follows can draw on; who was judged for longer than a minute has a new line.
+            judged = Counter(v.server for v in kept)
+            lines = {server: recent[server][-1:] if judged[server] == 1 else recent[server] for server in now}
+            writes.said = {"minute": minute, "servers": now, "recent": lines}
         if self.transitions:
             writes.events.append(("alert", {"transitions": [recorded(t) for t, _ in self.transitions]}))
         self.verdicts, self._values, self.latest, self.transitions = [], {}, {}, []
@@ -117,22 +131,3 @@ def notice(transition: Transition, rule: Rule | None, role: str) -> notify.Notic
         role=role,
         predictive=bool(rule and rule.predictive),
     )
-
-
-def _events(minute: int, last: Mapping[str, Verdict], latest: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    now = {server: v for server, v in last.items() if v.minute == minute}
-    return [
-        ("metrics", {"minute": minute, "servers": {s: latest[s]["metrics"] for s in now if s in latest}}),
-        ("prediction", {"minute": minute, "servers": {s: _brief(v) for s, v in now.items()}}),
-    ]
-
-
-def _brief(verdict: Verdict) -> dict[str, Any]:
-    return {
-        "status": verdict.status,
-        "confidence": verdict.confidence,
-        "anomaly": verdict.anomaly and verdict.anomaly["score"],
-        "anomalous": bool(verdict.anomaly and verdict.anomaly["anomalous"]),
-        "failure": verdict.failure and verdict.failure["probability"],
-        "risk": verdict.risk and verdict.risk["probability"],
-    }

@@ -18,10 +18,11 @@ def exhaustions(states: States, bounded: View | None, minute: int) -> list[dict[
     """Of each server (n) and bounded metric when it meets its limit, from the minute grid and what coarser ones said.
 
     `bounded` the minute grid's view (watch.outlook.say). Seconds count from the minute's end. `outcome` is one of
-    REASONS; `latest_s` None means possibly beyond the horizon; `skilled` that the forecast beats the last value there.
+    REASONS; `latest_s` None means possibly beyond the horizon; `likely_s` is when the forecast itself is there;
+    `skilled` that the forecast beats the last value there.
     """
     now_s = 60 * (minute + 1)
-    fine: list[tuple[int, int, int, float, float]] = []
+    fine: list[tuple[int, int, int, float, float, float]] = []
     if bounded is not None:
         earned = skilled(states["tests"][:, BOUNDED_AT].reshape(-1))
         fine = [coarse.record(f, now_s, bool(earned[i])) for i, f in enumerate(exhaustion([bounded], coarse.LIMIT))]
@@ -29,7 +30,7 @@ def exhaustions(states: States, bounded: View | None, minute: int) -> list[dict[
     for i in range(len(states)):
         found = {}
         for j, metric in enumerate(BOUNDED):
-            near = fine[i * len(BOUNDED) + j] if fine else (0, 0, 0, np.nan, np.nan)
+            near = fine[i * len(BOUNDED) + j] if fine else (0, 0, 0, np.nan, np.nan, np.nan)
             if said := _said(near, tuple(states["outcome"][i, j].tolist()), now_s):
                 found[metric] = said
         answers.append(found)
@@ -44,12 +45,14 @@ def _said(near: tuple[Any, ...], far: tuple[Any, ...], now_s: float) -> dict[str
     chosen = near
     if near[0] != _AT_LIMIT and (far[0] == _RESETS or near[0] != _CROSSES) and far[0]:
         chosen = far
-    reason, earned, grid_s, earliest, latest = chosen
+    reason, earned, grid_s, earliest, latest, likely = chosen
     said: dict[str, Any] = {"outcome": REASONS[reason], "skilled": bool(earned)}
     if reason in (_CROSSES, _AT_LIMIT):
         said |= {
             "earliest_s": round(max(0.0, earliest - now_s)),
             "latest_s": round(max(0.0, latest - now_s)) if np.isfinite(latest) else None,
+            # Unknown of what was found before it was kept.
+            "likely_s": round(max(0.0, likely - now_s)) if np.isfinite(likely) else None,
             "coverage": COVERAGE,
             "grid_s": grid_s,
         }

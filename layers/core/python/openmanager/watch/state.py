@@ -22,7 +22,7 @@ from openmanager.watch.past import BINS
 
 HOUR = 60
 WINDOW = backtest.HISTORY
-VERSION = 2
+VERSION = 3
 # The bounded metrics that are also looked at on coarser grids (watch.coarse), and what was last found there.
 BOUNDED: tuple[str, ...] = ("memory_used_effective", "filesystem_utilization", "swap_utilization")
 REASONS = ("unknown", "not_within_horizon", "resets_before_limit", "crosses", "at_limit")
@@ -33,6 +33,7 @@ OUTCOME = np.dtype(
         ("grid_s", "<u2"),
         ("earliest", "<f8"),  # s since 1970; NaN where there is none
         ("latest", "<f8"),  # s since 1970; inf where it may lie beyond the horizon
+        ("likely", "<f8"),  # s since 1970, where the forecast itself is there; NaN where there is none
     ]
 )
 
@@ -63,6 +64,11 @@ States = NDArray[np.void]
 Values = NDArray[np.float64]
 
 _PLAIN = repack_fields(STATE[[name for name in STATE.names or () if name != "windows"]])
+# What version 2 wrote: the same without `likely`.
+_OUTCOME_2 = repack_fields(OUTCOME[[name for name in OUTCOME.names or () if name != "likely"]])
+_PLAIN_2 = np.dtype(
+    [(n, _OUTCOME_2, (len(BOUNDED),)) if n == "outcome" else (n, _PLAIN[n]) for n in _PLAIN.names or ()]
+)
 _SCALES = np.array([10.0 ** (METRIC[key].decimals + 1) for key in FORECAST_METRICS])[:, None]
 _SHAPE = (len(FORECAST_METRICS), WINDOW)
 # Differences of 32-bit integers, zigzagged, take five octets at most.
@@ -83,6 +89,7 @@ def new_states(n: int) -> States:
     states["tests"] = backtest.new(len(FORECAST_METRICS))
     states["outcome"]["earliest"] = np.nan
     states["outcome"]["latest"] = np.nan
+    states["outcome"]["likely"] = np.nan
     return states
 
 
@@ -126,14 +133,29 @@ def unpack(texts: Mapping[str, str]) -> tuple[list[str], States]:
 def _octets(text: str) -> bytes:
     try:
         octets = base64.b64decode(text)
-        if octets[0] != VERSION:
-            raise ValueError("another version")
         body = zlib.decompress(octets[1:])
+        if octets[0] == 2:
+            body = _from_2(body)
+        elif octets[0] != VERSION:
+            raise ValueError("another version")
         if len(body) != _ITEM:
             raise ValueError("another length")
     except (ValueError, IndexError, zlib.error) as error:
         raise DamagedFrame(f"state: {error}") from error
     return body
+
+
+def _from_2(body: bytes) -> bytes:
+    """A record as version 2 wrote it, as one of this version. Raises ValueError for one that is too short."""
+    before = np.frombuffer(body, _PLAIN_2, 1)
+    plain = np.zeros(1, _PLAIN)
+    for name in _PLAIN.names or ():
+        if name != "outcome":
+            plain[name] = before[name]
+    for name in _OUTCOME_2.names or ():
+        plain["outcome"][name] = before["outcome"][name]
+    plain["outcome"]["likely"] = np.nan
+    return plain.tobytes() + body[_PLAIN_2.itemsize :]
 
 
 def _integers(values: NDArray[np.floating[Any]]) -> NDArray[np.int32]:

@@ -1,72 +1,170 @@
-"""The feed as server-sent events: one bounded generator, live under an ASGI server, one reply under Mangum."""
+"""The feed over HTTP: what a request asks for, and one bounded stream of events, live or as one buffered reply."""
 
 import asyncio
+import logging
 import time
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from typing import Annotated
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Annotated, Any
 
-from fastapi import Header, Query
-from fastapi.sse import ServerSentEvent
+from fastapi import Header, Query, Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
-from openmanager import fleet
-from openmanager.errors import InvalidInput, StoreUnavailable
+from openmanager.errors import OpenManagerError, Unauthorized
+from openmanager.feed import events
+from openmanager.feed.cursor import Cursor
+from openmanager.feed.events import Wish
+from openmanager.feed.hub import Hub, Reader, hub
 from openmanager.security import fields
+from openmanager.security.roles import Identity
 from openmanager.settings import settings
-from openmanager.stores import feed
+from openmanager.web.app import VERSION
+from openmanager.web.auth import Sent, identify
+from openmanager.web.client import client_address
 
-_POLL_S = 2.0
-_RETRY_MS = 3000
-_TOPICS = {"metrics": "metrics", "predictions": "prediction"}
+RETRY_MS = 3000
+# How long a send may wait for a reader that takes nothing, before the reader is let go of.
+_STALL_S = 10.0
+# How often it is asked again whether the credential still opens the stream.
+_CHECK_S = 5.0
 
+log = logging.getLogger(__name__)
 
-@dataclass(frozen=True, slots=True)
-class Reader:
-    """What a reader asked for: event names, where to go on, and whether what came since is no longer held."""
-
-    events: frozenset[str]
-    cursor: str
-    resumes: bool
-    gap: bool
-
-
-def reader(
-    topics: Annotated[str, Query(description="any of metrics, predictions")] = "metrics,predictions",
-    last_event_id: Annotated[str | None, Header(description="go on after this event")] = None,
-) -> Reader:
-    """Raises InvalidInput and StoreUnavailable while an error can still be told as one."""
-    names = [name.strip() for name in topics.split(",")]
-    if unknown := [name for name in names if name not in _TOPICS]:
-        raise InvalidInput("topics", f"{unknown[0]!r} is not one of {', '.join(_TOPICS)}")
-    events = frozenset(_TOPICS[name] for name in names)
-    last = feed.check_id(last_event_id, "Last-Event-ID") if last_event_id else None
-    oldest, newest = feed.bounds()
-    # Who began before the first event has missed none of them.
-    gap = last not in (None, feed.EMPTY) and feed.is_before(str(last), oldest)
-    resumes = last is not None and not gap
-    return Reader(events, last if last and resumes else newest, resumes, gap)
+Topics = Annotated[str | None, Query(description=f"any of {', '.join(events.TOPICS)}, comma-separated; else all")]
+Servers = Annotated[
+    str | None, Query(description="names or prefixes (`web-*`), comma-separated, at most 200; else all")
+]
+LastEventId = Annotated[str | None, Header(description="go on after this event")]
+After = Annotated[str | None, Query(description="the same for an EventSource, which sends no header at first")]
 
 
-async def follow(asked: Reader, role: str) -> AsyncIterator[ServerSentEvent]:
-    """Snapshot (unless the reader resumes within what the feed still holds), events as the role sees them, `bye`.
+def wish(request: Request, topics: Topics = None, servers: Servers = None) -> Wish:
+    """What a caller asks for, as far as their role may see it. Raises InvalidInput."""
+    return Wish.read(topics, servers, fields.hidden("/api/stream", getattr(request.state, "role", "")))
 
-    The stream ends by itself after the configured window, because a reader that went away is billed for until then.
+
+def cursor(last_event_id: LastEventId = None, after: After = None) -> Cursor | None:
+    """Where a caller wants to go on; the header is the later word. Raises InvalidInput."""
+    if last_event_id:
+        return Cursor.read(last_event_id, "Last-Event-ID")
+    return Cursor.read(after, "after") if after else None
+
+
+Still = Callable[[], Awaitable[bool]]
+
+
+def still(request: Request, sent: Sent) -> Still:
+    """Asks whether the caller's credential is good for the same as when the stream began."""
+    address, role = client_address(request.scope), getattr(request.state, "role", "")
+
+    async def good() -> bool:
+        # A ticket was good for one stream, which ends with its window.
+        if sent is None or "ticket" in request.query_params:
+            return True
+        try:
+            who: Identity = await identify(sent.credentials, address)
+        except Unauthorized:
+            return False
+        except OpenManagerError:
+            # Whether it is revoked cannot be known just now; the store's absence ends the stream by itself.
+            return True
+        return who.role == role
+
+    return good
+
+
+def about() -> dict[str, Any]:
+    """How the feed runs."""
+    s = settings()
+    return {"version": VERSION, "cadence_s": s.stream_poll_s, "push_s": min(s.watched_interval_s, s.push_interval_s)}
+
+
+async def snapshot(asked: Wish) -> dict[str, Any]:
+    """The fleet as of now, with the cursor to go on from. Raises StoreUnavailable."""
+    return await hub().snapshot(asked, about())
+
+
+async def open_stream(asked: Wish, after: Cursor | None, good: Still) -> "EventStream":
+    """A stream for one reader. Raises StoreUnavailable while that can still be told as an error."""
+    window_s = settings().stream_window_s
+    here = hub()
+    reader = await here.join(asked, after, about(), keep=window_s > 0)
+    return EventStream(here, reader, window_s, good)
+
+
+class EventStream(Response):
+    """A reader's events as they come, until `bye`.
+
+    It ends by itself after the window, because a reader that went away is billed for until then. With a window of 0,
+    as where replies are buffered, it is what there is now.
     """
-    deadline = time.monotonic() + settings().stream_window_s
-    cursor, hidden = asked.cursor, fields.hidden("/api/stream", role)
-    yield ServerSentEvent(comment="open", retry=_RETRY_MS)
-    try:
-        if not asked.resumes:
-            servers = await asyncio.to_thread(fleet.listing)
-            yield ServerSentEvent(event="snapshot", id=cursor, data={"servers": servers, "gap": asked.gap})
-        while True:
-            for event in await asyncio.to_thread(feed.after, cursor):
-                cursor = event.id
-                if event.name in asked.events:
-                    yield ServerSentEvent(event=event.name, id=event.id, data=fields.without(event.data, hidden))
-            if time.monotonic() >= deadline:
-                yield ServerSentEvent(event="bye", id=cursor, data={"reason": "window"})
+
+    media_type = "text/event-stream"
+
+    def __init__(self, of: Hub, reader: Reader, window_s: float, good: Still) -> None:
+        super().__init__(headers={"X-Accel-Buffering": "no"})
+        # Its length is not known, and it is nobody's to change on the way.
+        del self.headers["content-length"]
+        self.headers["Cache-Control"] = "no-store, no-transform"
+        self._hub = of
+        self._reader = reader
+        self._window_s = window_s
+        self._good = good
+
+    async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        leaving = asyncio.create_task(_leaving(receive, task)) if self._window_s else None
+        try:
+            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+            await self._send(send, events.opening(RETRY_MS))
+            reason = await self._events(send)
+            await self._send(send, events.bye(reason, self._reader.cursor), more=False)
+        except TimeoutError:
+            log.info("a reader of the live feed took nothing for %d s", _STALL_S)
+        except asyncio.CancelledError:
+            if leaving is not None and leaving.done():
+                task.uncancel()
                 return
-            await asyncio.sleep(min(_POLL_S, max(0.0, deadline - time.monotonic())))
-    except StoreUnavailable:
-        yield ServerSentEvent(event="bye", id=cursor, data={"reason": "store"})
+            # The server stops. What is sent now still leaves, for it waits for its connections to close.
+            with suppress(Exception):
+                await send(_part(events.bye("shutdown", self._reader.cursor), more=False))
+            raise
+        finally:
+            if leaving is not None:
+                leaving.cancel()
+            self._hub.leave(self._reader)
+
+    async def _events(self, send: Send) -> str:
+        """Send what comes; why it is over."""
+        began = checked = time.monotonic()
+        while self._window_s or self._reader.has_next:
+            octets = await self._reader.next()
+            if octets is None:
+                return self._reader.ended
+            await self._send(send, octets)
+            # Something comes with every poll, a comment at least, so that looking at the clock here is often enough.
+            now = time.monotonic()
+            if self._window_s and now - began >= self._window_s:
+                break
+            if now - checked >= _CHECK_S:
+                checked = now
+                if not await self._good():
+                    return "expired"
+        return "window"
+
+    async def _send(self, send: Send, octets: bytes, *, more: bool = True) -> None:
+        async with asyncio.timeout(_STALL_S):
+            await send(_part(octets, more))
+
+
+def _part(octets: bytes, more: bool) -> dict[str, Any]:
+    return {"type": "http.response.body", "body": octets, "more_body": more}
+
+
+async def _leaving(receive: Receive, task: asyncio.Task[Any]) -> None:
+    """Wait until the reader has gone, and end its stream."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    task.cancel()
