@@ -2,7 +2,7 @@
 
 import { batch, effect, html, render, useEffect, useErrorBoundary, useState } from "./vendor/preact.js";
 import { address, authorization, get, may, problem, refused, renew, session, slowedUntil, watchSession } from "./lib/api.js";
-import { Glyph, Icon, Mark } from "./lib/glyphs.js";
+import { Glyph, Icon, Mark } from "./lib/ui.js";
 import { clock, duration, lang, nameOf, reach, REACHES, setLang, setReach, setTheme, t, theme } from "./lib/i18n.js";
 import { href, route } from "./lib/router.js";
 import * as store from "./lib/store.js";

@@ -3,7 +3,7 @@
 import { signal } from "../vendor/preact.js";
 import { del, post, session } from "./api.js";
 import { t } from "./i18n.js";
-import { wish } from "./store.js";
+import { refuse, wish } from "./store.js";
 
 const UNDO_MS = 5000;
 
@@ -26,14 +26,17 @@ export function hush() {
 const path = (alert) => `/api/alerts/${encodeURIComponent(alert.server)}/${encodeURIComponent(alert.rule)}/acknowledge`;
 
 async function attempt(alert, fields, run, done) {
+  refuse(alert.id, null);
   wish(alert.id, fields);
   try {
     const answer = await run();
     if (done) say(...done(answer));
     return answer;
   } catch (error) {
+    const words = t("actions.failed", error.detail || error.message);
     wish(alert.id, null);
-    say(t("actions.failed", error.detail || error.message), { error: true });
+    refuse(alert.id, words);
+    say(words, { error: true });
     return null;
   }
 }

@@ -38,7 +38,7 @@ export function crossing(points, limit) {
 }
 
 /** [times, measured, path, low, high] on one time axis; the fan begins at the last measured point. */
-export function aligned(history, forecast) {
+export function aligned(history, forecast, until = 0) {
   const times = history.values.map((_, i) => history.start + i * history.step);
   const measured = [...history.values];
   let last = measured.length - 1;
@@ -56,6 +56,11 @@ export function aligned(history, forecast) {
       low.push(forecast.low[i]);
       high.push(forecast.high[i]);
     });
+  }
+  const step = Math.max(history.step, (until - times.at(-1)) / 200);
+  while (last >= 0 && times.at(-1) + step <= until) {
+    times.push(times.at(-1) + step);
+    for (const row of [measured, path, low, high]) row.push(null);
   }
   return { data: [times, measured, path, low, high], last };
 }
@@ -76,7 +81,8 @@ export function ends(rows, unit, limit) {
  * Draws into an element, as large as it is, until `destroy()`. `options`:
  *   history {start, step, values}, forecast {at, step, path, low, high} or null, unit, limit or null,
  *   label (for those who do not see it), size "small" (the time axis says only when now is) or "large",
- *   anomalies [s, …], sync (a name: charts with the same one share a crosshair), onCursor({time, value, path, low, high} or null)
+ *   meets {earliest, likely, latest} in s since 1970 (likely and latest may be null): when it meets the limit, if known,
+ *   until (s) how far the time axis reaches at least, anomalies [s, …], sync (a name: charts with the same one share a crosshair), onCursor({time, value, path, low, high} or null)
  * `update(options)` shows other data in place.
  */
 export function mount(element, options) {
@@ -114,13 +120,13 @@ export function mount(element, options) {
 
 const sizeOf = (element) => ({ width: Math.max(80, element.clientWidth), height: Math.max(60, element.clientHeight) });
 
-function shaped({ history, forecast, unit, limit = null }) {
-  const { data, last } = aligned(history, forecast);
+function shaped({ history, forecast, unit, limit = null, meets = null, until }) {
+  const { data, last } = aligned(history, forecast, until);
   const points = data[0].map((at, i) => [at, data[2][i]]).filter(([, v]) => v !== null);
   return {
     data, last,
-    y: ends(data.slice(1), unit, limit),
-    cross: limit === null ? null : crossing(points, limit),
+    y: ends(meets ? [...data.slice(1), [limit]] : data.slice(1), unit, limit),
+    cross: limit === null ? null : crossing(points, limit) ?? meets?.likely ?? null,
     old: Boolean(forecast) && Date.now() / 1000 - forecast.at > OLD_S,
   };
 }
@@ -187,7 +193,7 @@ function translucent(hex, alpha) {
 }
 
 /** The limit, now, the last measured point, where the path meets the limit, and what was unusual. */
-function draw(u, { limit = null, anomalies = [] }, { data, last, cross, old }, uPlot) {
+function draw(u, { limit = null, anomalies = [], meets = null }, { data, last, cross, old }, uPlot) {
   const { ctx } = u;
   const ratio = uPlot.pxRatio;
   const { left, top, width, height } = u.bbox;
@@ -202,6 +208,12 @@ function draw(u, { limit = null, anomalies = [] }, { data, last, cross, old }, u
     ctx.globalAlpha = 0.75;
     line(ctx, colour("crit"), 1.25 * ratio, [2 * ratio, 3 * ratio], left, y(limit), left + width, null);
     ctx.globalAlpha = 1;
+  }
+  if (meets && inside(limit)) {
+    // Beyond the forecast's own path only the interval is known: a bar along the limit.
+    const [from, to] = [meets.earliest, meets.latest ?? Infinity].map((at) => Math.min(left + width, x(Math.min(at, data[0].at(-1)))));
+    ctx.fillStyle = translucent(colour("model"), 0.36);
+    ctx.fillRect(from, y(limit) - 3 * ratio, Math.max(2 * ratio, to - from), 6 * ratio);
   }
   for (const at of anomalies) {
     const i = nearest(data[0], at);

@@ -42,6 +42,8 @@ export const version = signal("");
 export const outdated = signal(false);
 /** What somebody did that the feed has not confirmed yet: alert id → the fields it will have. */
 export const wishes = signal(new Map());
+/** Why the last thing asked of an alert was refused: alert id → words, shown where it was asked. */
+export const refusals = signal(new Map());
 
 const cells = new Map();
 const heard = { at: 0, server: 0, cadence: 1 };
@@ -236,11 +238,16 @@ function settle() {
 }
 
 /** Shows an alert as it will be; null takes that back. */
-export function wish(id, fields) {
-  const next = new Map(wishes.peek());
-  if (fields) next.set(id, fields);
+export const wish = (id, fields) => keep(wishes, id, fields);
+
+/** Says at an alert why something was refused; null takes that back. */
+export const refuse = (id, words) => keep(refusals, id, words);
+
+function keep(map, id, value) {
+  const next = new Map(map.peek());
+  if (value) next.set(id, value);
   else next.delete(id);
-  wishes.value = next;
+  map.value = next;
 }
 
 function model(data) {

@@ -2,11 +2,10 @@
 
 import { html, signal, useEffect, useState } from "../vendor/preact.js";
 import { get, may } from "../lib/api.js";
-import { Glyph, Icon } from "../lib/glyphs.js";
+import { Glyph, Icon, Menu, Problem, Tabs, useLoad } from "../lib/ui.js";
 import { ago, clock, duration, instant, number, percent, range, t } from "../lib/i18n.js";
 import { href, serverPath } from "../lib/router.js";
-import { alerts, arrived, counts, now, servers, shelves } from "../lib/store.js";
-import { Menu, Problem, Tabs, useLoad } from "./parts.js";
+import { alerts, arrived, counts, now, refusals, servers, shelves } from "../lib/store.js";
 
 const MINUTES = [15, 60, 240];
 // Loaded when something is done for the first time.
@@ -88,6 +87,7 @@ function reasonOf(alert) {
 export function AlertRow({ alert, shelf, compact = false }) {
   const what = whatOf(alert);
   const fact = factOf(alert);
+  const refused = refusals.value.get(alert.id);
   return html`<li class=${`alert ${compact ? "compact" : ""}`} data-row>
     <${Glyph} status=${kindOf(alert) === "offline" ? "offline" : alert.severity} label />
     <div class="alert-text">
@@ -99,6 +99,7 @@ export function AlertRow({ alert, shelf, compact = false }) {
         ${predicted(alert) && html` <a class="why" href=${href(serverPath(alert.server))} aria-label=${t("alerts.why_of", what, alert.server)}>${t("alerts.why")}</a>`}</p>
       ${shelf === "acknowledged" && html`<p class="note">${[alert.by, ago(alert.acknowledged ?? now.value), alert.note].filter(Boolean).join(" · ")}</p>`}
       ${shelf === "silenced" && html`<p class="note">${reasonOf(alert)}</p>`}
+      ${refused && html`<p class="alert-refused">${refused}</p>`}
     </div>
     ${may("operator") && alert.server[0] !== "@" && html`<div class="alert-actions"><${Actions} alert=${alert} shelf=${shelf} what=${what} compact=${compact} /></div>`}
   </li>`;

@@ -7,7 +7,7 @@ import { go, route } from "../lib/router.js";
 import { arrived } from "../lib/store.js";
 import { AlertRow, AllWell, SHELVES, shelfTabs, sorted, useSilences } from "./alert-rows.js";
 import { Panel } from "./forms.js";
-import { Tabs } from "./parts.js";
+import { Tabs } from "../lib/ui.js";
 import { SilenceForm, Silences } from "./silences.js";
 
 const PAGE = 50;

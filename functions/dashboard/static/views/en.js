@@ -155,7 +155,7 @@ export default {
   "server.reason.unknown": (why) => `could not be judged: ${why}`,
   "server.reason.none": "nothing stands out",
   "server.unusual": "What makes it unusual",
-  "server.common": "most different from usual now",
+  "server.common": "Most different from usual",
   "server.rarity_name": "Rarity",
   "server.rarity": (p) => `${p} of its minutes were as unusual`,
   "server.nearest": "Like this before",

@@ -3,7 +3,7 @@
 import { html, useState } from "../vendor/preact.js";
 import { address } from "../lib/api.js";
 import { t } from "../lib/i18n.js";
-import { Icon } from "../lib/glyphs.js";
+import { Icon } from "../lib/ui.js";
 import { href } from "../lib/router.js";
 
 export default function First() {

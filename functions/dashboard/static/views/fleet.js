@@ -5,7 +5,7 @@
 
 import { effect, html, signal, useEffect, useMemo, useRef, useState } from "../vendor/preact.js";
 import { colour } from "../lib/charts.js";
-import { Glyph, Icon } from "../lib/glyphs.js";
+import { Glyph, Icon } from "../lib/ui.js";
 import { duration, known, lang, percent, t, theme } from "../lib/i18n.js";
 import { go, href, serverPath } from "../lib/router.js";
 import { counts, CPU, DISK, judged, MEMORY, server, servers, silence, silent, soon, STATUSES, value } from "../lib/store.js";

@@ -2,7 +2,7 @@
 
 import { html, useEffect, useId, useState } from "../vendor/preact.js";
 import { addWords, t } from "../lib/i18n.js";
-import { Problem } from "./parts.js";
+import { Problem } from "../lib/ui.js";
 
 const sheet = document.createElement("link");
 sheet.rel = "stylesheet";

@@ -2,7 +2,7 @@
 
 import { html, useState } from "../vendor/preact.js";
 import { address, logIn, setAddress } from "../lib/api.js";
-import { Icon, Mark } from "../lib/glyphs.js";
+import { Icon, Mark } from "../lib/ui.js";
 import { duration, lang, LANGUAGES, nameOf, setLang, setTheme, t, theme } from "../lib/i18n.js";
 
 export default function Login() {

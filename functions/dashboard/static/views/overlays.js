@@ -3,7 +3,7 @@
 import { html, render, signal, useEffect, useRef, useState } from "../vendor/preact.js";
 import { logOut } from "../lib/api.js";
 import { hush, toast } from "../lib/actions.js";
-import { Glyph, Icon } from "../lib/glyphs.js";
+import { Glyph, Icon } from "../lib/ui.js";
 import { lang, setLang, setTheme, t, theme } from "../lib/i18n.js";
 import { LIST } from "../lib/keys.js";
 import { go, serverPath } from "../lib/router.js";

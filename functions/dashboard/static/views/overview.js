@@ -3,7 +3,7 @@
 import { computed, html, untracked, useEffect, useRef, useState } from "../vendor/preact.js";
 import { get } from "../lib/api.js";
 import { mount, OLD_S } from "../lib/charts.js";
-import { Glyph, Icon } from "../lib/glyphs.js";
+import { Glyph, Icon } from "../lib/ui.js";
 import { clock, duration, known, number, percent, range as between, reach, t } from "../lib/i18n.js";
 import { href, serverPath } from "../lib/router.js";
 import { arrived, counts, judged, link, now, servers, STATUSES } from "../lib/store.js";

@@ -5,7 +5,7 @@ import { clock, duration, instant, number, percent, t } from "../lib/i18n.js";
 import { href, serverPath } from "../lib/router.js";
 import { now } from "../lib/store.js";
 import { Panel } from "./forms.js";
-import { Tabs, useLoad } from "./parts.js";
+import { Tabs, useLoad } from "../lib/ui.js";
 
 const MODELS = ["failure", "anomaly", "exhaustion"];
 const DAYS = [7, 28, 90];

@@ -4,13 +4,12 @@ import { html, useComputed, useEffect, useMemo, useRef, useSignal, useState } fr
 import { acknowledge, say } from "../lib/actions.js";
 import { del, may, post } from "../lib/api.js";
 import { mount } from "../lib/charts.js";
-import { Glyph, Icon } from "../lib/glyphs.js";
+import { Glyph, Icon, Problem, useLoad } from "../lib/ui.js";
 import { ago, clock, duration, instant, known, number, percent, range, reach, t } from "../lib/i18n.js";
 import { go, href, route, serverPath } from "../lib/router.js";
 import { BUSY, CPU, DISK, LOAD, MEMORY, NETWORK, arrived, now, server, servers, shelves, silent, value, wish } from "../lib/store.js";
 import { kindOf, predicted, readSilences, SilenceMenu, unitOf, whatOf } from "./alert-rows.js";
 import { Panel } from "./forms.js";
-import { Problem, useLoad } from "./parts.js";
 
 // What is charted: the store's column, the metric's key in the API, and the limit it may run into.
 const CHARTS = [
@@ -134,14 +133,30 @@ function useChart({ id, record, verdict, past }, chart) {
     const forecast = record?.status === "offline" ? null : verdict?.forecasts[chart.key];
     const history = { start, step: answer.step, values };
     const there = values.filter((v) => v !== null);
+    const meets = crossing(verdict, chart);
     return {
-      history, unit: chart.unit, limit: chart.limit, sync: id, empty: !there.length,
+      history, unit: chart.unit, limit: chart.limit, sync: id, empty: !there.length, meets,
+      until: horizon(verdict),
       // What is not forecast has the same axis, so that one crosshair fits all.
       forecast: verdict ? { ...(forecast ?? UNSAID), at: verdict.minute, step: 60 } : null,
       anomalies: onsets(answer, record),
       label: t("server.shows", metricName(chart.key), there.length, clock(start), number(there.at(-1), chart.unit)),
     };
   }, [past.data, verdict, record?.seen, record?.status, chart.key]);
+}
+
+/** When a metric meets its limit by the last verdict, in s since 1970; null where it is not expected to. */
+function crossing(verdict, chart) {
+  const end = verdict?.exhaustion[chart.key];
+  if (end?.outcome !== "crosses" || chart.limit === null) return null;
+  const [earliest, likely, latest] = [end.earliest_s, end.likely_s, end.latest_s].map((s) => (s == null ? null : verdict.minute + 60 + s));
+  return { earliest, likely, latest };
+}
+
+/** How far ahead all charts of a server reach: to what may run out, but not further than they reach back. */
+function horizon(verdict) {
+  const ends = CHARTS.map((chart) => crossing(verdict, chart)).filter(Boolean).map(({ earliest, latest }) => latest ?? earliest + 1800);
+  return verdict ? Math.min(Math.max(0, ...ends), verdict.minute + reach.value * HOUR_S) : 0;
 }
 
 const metricName = (key) => t(`metric.${key}`);

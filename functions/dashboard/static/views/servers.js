@@ -1,7 +1,7 @@
 // #/servers: every server in one table, to sort, search and filter. A tick changes texts only; nothing is rendered anew.
 
 import { html, useComputed, useEffect, useRef, useState } from "../vendor/preact.js";
-import { Glyph } from "../lib/glyphs.js";
+import { Glyph } from "../lib/ui.js";
 import { ago, duration, known, number, percent, t, UNKNOWN } from "../lib/i18n.js";
 import { go, href, route, serverPath } from "../lib/router.js";
 import { CPU, DISK, LOAD, MEMORY, NETWORK, STATUSES, counts, now, server, servers, value } from "../lib/store.js";

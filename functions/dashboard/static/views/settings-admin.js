@@ -5,7 +5,7 @@ import { del, may, post, put, session } from "../lib/api.js";
 import { ago, lang, t } from "../lib/i18n.js";
 import { names } from "./settings-rules.js";
 import { Confirm, Field, Form, Once, Panel } from "./forms.js";
-import { Problem, useLoad } from "./parts.js";
+import { Problem, useLoad } from "../lib/ui.js";
 
 // As openmanager.notify.targets has them: [setting, required, secret, kind].
 const CHANNELS = {

@@ -6,7 +6,7 @@ import { t } from "../lib/i18n.js";
 import { SilenceForm, Silences } from "./silences.js";
 import { names } from "./settings-rules.js";
 import { Confirm, Field, Form, Panel } from "./forms.js";
-import { Problem, useLoad } from "./parts.js";
+import { Problem, useLoad } from "../lib/ui.js";
 
 const DAYS = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 

@@ -4,7 +4,7 @@ import { html, useState } from "../vendor/preact.js";
 import { del, may, put } from "../lib/api.js";
 import { t } from "../lib/i18n.js";
 import { Confirm, Field, Form, Panel } from "./forms.js";
-import { Problem, useLoad } from "./parts.js";
+import { Problem, useLoad } from "../lib/ui.js";
 
 const KINDS = ["threshold", "exhaustion", "anomaly", "failure", "offline", "quality"];
 const LEVELS = ["warning", "critical", "recover_warning", "recover_critical"];

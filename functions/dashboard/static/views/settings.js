@@ -5,7 +5,7 @@ import { logOut, may, put, session } from "../lib/api.js";
 import { chosenTheme, lang, setLang, setTheme, t } from "../lib/i18n.js";
 import { go } from "../lib/router.js";
 import { Field, Form, Panel } from "./forms.js";
-import { Tabs } from "./parts.js";
+import { Tabs } from "../lib/ui.js";
 import { Quiet } from "./settings-quiet.js";
 import { Rules } from "./settings-rules.js";
 import { Access, Notifications } from "./settings-admin.js";

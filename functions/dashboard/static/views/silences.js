@@ -6,7 +6,7 @@ import { clock, duration, instant, t } from "../lib/i18n.js";
 import { alerts, now } from "../lib/store.js";
 import { covers, local, readSilences, silences, unread } from "./alert-rows.js";
 import { Confirm, Field, Form } from "./forms.js";
-import { Problem } from "./parts.js";
+import { Problem } from "../lib/ui.js";
 
 export function Silences() {
   useEffect(() => { readSilences(); }, []);
