@@ -89,6 +89,7 @@ def _token(claims: dict[str, Any]) -> Token:
         float(claims["auth_time"]),
     )
     # Somebody who shares a signing key with another program must not get in for longer, or as what we do not know.
-    if token.role not in USER_ROLES or token.expires - token.issued > SESSION_S:
+    in_order = token.login <= token.issued <= token.expires <= token.login + SESSION_S
+    if token.role not in USER_ROLES or not in_order:
         raise ValueError
     return token

@@ -123,6 +123,15 @@ async def admit(request: Request, who: str) -> None:
         await _exactly(request, Budget(f"people|{who}", "people", s.request_limit), _of_address(request, s))
 
 
+async def admit_stranger(request: Request) -> None:
+    """Count a stream's ticket before it is looked up, by address, or guessing would cost us a command each time.
+
+    Raises TooManyRequests.
+    """
+    name = f"stream|address|{client_address(request.scope)}"
+    await _in_batches(request, Budget(name, "stream", settings().request_limit * _STREAM_FACTOR * _ADDRESS_FACTOR))
+
+
 def _of_address(request: Request, s: Settings) -> Budget:
     address = client_address(request.scope)
     return Budget(f"address|{address}", "address", s.request_limit * _ADDRESS_FACTOR)

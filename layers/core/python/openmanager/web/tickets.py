@@ -23,6 +23,7 @@ class TicketGuard(Guard):
         """Who calls, if they may. Raises as Guard does."""
         if ticket is None:
             return await super().__call__(request, sent)
+        await limits.admit_stranger(request)
         holder = await asyncio.to_thread(tickets.redeem, ticket)
         if holder is None:
             raise Unauthorized("this ticket is used, older than 30 s, or none of ours; ask for another")
