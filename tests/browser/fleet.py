@@ -35,8 +35,9 @@ class Story:
     speed: float = 0.5
 
 
+# None of the victims is a database: what failed behind it would be taken for its doing, and told as one incident.
 TROUBLED = (
-    Story("icn1", "disk_full", 3, 5, 0.55),
+    Story("icn1", "disk_full", 5, 5, 0.6),
     Story("icn2", "disk_full", 8, 5, 0.9),
     Story("icn3", "disk_full", 21, 5, 0.75),
     Story("nrt1", "memory_leak", 5, 5, 0.7),
@@ -46,7 +47,7 @@ TROUBLED = (
     Story("iad1", "ddos", 2, 5, 0.6),
     Story("iad2", "performance_degradation", 9, 5, 0.9),
     Story("iad3", "spike", 7, 5, 0.8),
-    Story("fra1", "disk_full", 12, 5, 0.98),
+    Story("fra1", "disk_full", 14, 5, 0.98),
     Story("fra2", "memory_leak", 17, 5, 0.9),
 )
 QUIET = (Story("sin1", "normal", 100, 70), Story("lhr1", "normal", 101, 70))

@@ -112,8 +112,8 @@ const current = (place, name) => (place === name || (place === "servers" && name
 
 const Rail = ({ name }) => html`<nav class="rail" aria-label=${t("nav.main")}>
   <${Mark} />
-  ${PLACES.map(([place, path]) => html`<a href=${href(path)} aria-current=${current(place, name)} aria-label=${t(`nav.${place}`)} title=${t(`nav.${place}`)}>
-    <${Icon} name=${place} />${place === "alerts" && html`<${Badge} />`}</a>`)}
+  ${PLACES.map(([place, path]) => html`<a href=${href(path)} aria-current=${current(place, name)} title=${t(`nav.${place}`)}>
+    <${Icon} name=${place} /><span class="visually-hidden">${t(`nav.${place}`)}</span>${place === "alerts" && html`<${Badge} />`}</a>`)}
   <a class="end" href=${href("/settings")} aria-current=${current("settings", name)} aria-label=${t("nav.settings")} title=${t("nav.settings")}><${Icon} name="settings" /></a>
 </nav>`;
 
@@ -133,7 +133,7 @@ function TopBar() {
         onClick=${() => setReach(hours)}>${t(`range.${hours}`)}</button>`)}
     </div>
     ${!may("operator") && html`<span class="tag-quiet" title=${t("app.readonly.why")}>${t("app.readonly")}</span>`}
-    <button class="icon-button" type="button" lang=${other()} aria-label=${t("app.language")} onClick=${() => setLang(other())}>${nameOf(other())}</button>
+    <button class="icon-button" type="button" lang=${other()} title=${t("app.language")} onClick=${() => setLang(other())}>${nameOf(other())}</button>
     <button class="icon-button" type="button" aria-label=${t("app.theme")} title=${t("app.theme")} onClick=${flip}>
       <${Icon} name=${theme.value === "dark" ? "sun" : "moon"} size=${18} /></button>
   </header>`;

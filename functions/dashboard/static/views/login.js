@@ -38,7 +38,7 @@ export default function Login() {
       </details>
     </form>
     <div class="choices">
-      ${LANGUAGES.filter((each) => each !== lang.value).map((each) => html`<button class="icon-button" type="button" lang=${each} aria-label=${t("app.language")} onClick=${() => setLang(each)}>${nameOf(each)}</button>`)}
+      ${LANGUAGES.filter((each) => each !== lang.value).map((each) => html`<button class="icon-button" type="button" lang=${each} title=${t("app.language")} onClick=${() => setLang(each)}>${nameOf(each)}</button>`)}
       <button class="icon-button" type="button" aria-label=${t("app.theme")} onClick=${() => setTheme(theme.peek() === "dark" ? "light" : "dark")}>
         <${Icon} name=${theme.value === "dark" ? "sun" : "moon"} size=${18} /></button>
     </div>

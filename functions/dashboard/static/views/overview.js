@@ -6,7 +6,7 @@ import { mount, OLD_S } from "../lib/charts.js";
 import { Glyph, Icon } from "../lib/ui.js";
 import { clock, duration, known, number, percent, range as between, reach, t } from "../lib/i18n.js";
 import { href, serverPath } from "../lib/router.js";
-import { arrived, counts, judged, link, now, servers, STATUSES } from "../lib/store.js";
+import { arrived, counts, judged, link, now, round, servers, STATUSES } from "../lib/store.js";
 import { Fleet, FleetMap } from "./fleet.js";
 
 const ROWS = 5;
@@ -84,14 +84,14 @@ function Next() {
 function NextRow({ record: { id, status, said: { next } }, axis }) {
   const x = (s) => place(s, axis);
   const [low, high] = [x(next.earliest_s), x(next.latest_s ?? Infinity)];
-  return html`<a class="next-row" data-row href=${href(serverPath(id))} aria-label=${`${id}: ${metricName(next.metric)}, ${when(next)}`}>
+  return html`<a class="next-row" data-row href=${href(serverPath(id))}>
     <span class="next-who"><${Glyph} status=${status} /><b title=${id}>${id}</b><span class="note">${metricName(next.metric)}</span></span>
     <svg class=${next.skilled ? "interval" : "interval unproven"} viewBox="0 0 100 22" preserveAspectRatio="none" aria-hidden="true">
       ${axis.map((_, i) => html`<line class="tick" vector-effect="non-scaling-stroke" x1=${(100 * i) / (axis.length - 1)} x2=${(100 * i) / (axis.length - 1)} y1="0" y2="22" />`)}
       <rect class="bar" x=${low} y="5" width=${Math.max(1, high - low)} height="12" />
       ${next.likely_s !== null && html`<line class="mid" vector-effect="non-scaling-stroke" x1=${x(next.likely_s)} x2=${x(next.likely_s)} y1="2" y2="20" />`}
     </svg>
-    <span class="next-when" title=${when(next)}>${over(next) ? t("next.over") : next.likely_s === null ? t("next.from", duration(next.earliest_s)) : duration(next.likely_s)}</span>
+    <span class="next-when" title=${when(next)}>${over(next) ? t("next.over") : next.likely_s === null ? t("next.from", duration(next.earliest_s)) : duration(next.likely_s)}<span class="visually-hidden">, ${when(next)}</span></span>
   </a>`;
 }
 
@@ -155,7 +155,7 @@ function useOutlooks(ids) {
   const [state, set] = useState({ outlooks: new Map(), error: null });
   const [turn, again] = useState(0);
   const asked = ids.join(",");
-  const round = judged.value;
+  const stamp = round.value;
   const hours = reach.value;
   useEffect(() => {
     if (!asked) return undefined;
@@ -165,7 +165,7 @@ function useOutlooks(ids) {
       (error) => gone || set((before) => ({ ...before, error })),
     );
     return () => { gone = true; };
-  }, [asked, round, turn, hours]);
+  }, [asked, stamp, turn, hours]);
   return { ...state, again: () => again((n) => n + 1) };
 }
 
@@ -174,15 +174,17 @@ function Risk({ id, outlook }) {
   judged.value;
   const { said } = record;
   const risk = said?.risk;
-  const known_ = outlook ? outlook.history.values.findLast((v) => v !== null) : undefined;
+  // Of a server that sends nothing that could run out there is a risk, but nothing to chart.
+  const charted = outlook?.metric ? outlook : null;
+  const known_ = charted?.history.values.findLast((v) => v !== null);
   const old = outlook?.forecast && now.value - outlook.forecast.at > OLD_S ? Math.round((now.value - outlook.forecast.at) / MINUTE) : 0;
   const words = !outlook ? "" : old ? t("watch.old", duration(old * MINUTE)) : outlook.next ? when(outlook.next) : outlook.forecast ? t("watch.calm") : lacking(said);
   return html`<a class="risk" data-row href=${href(serverPath(id))}>
     <span class="risk-head"><${Glyph} status=${record.status} label /><b title=${id}>${id}</b>
       ${risk === null || risk === undefined ? html`<span class="note">${t("watch.unknown")}</span>` : html`<span class="chip model" title=${t("watch.risk")}>${percent(risk / 10)}</span>`}</span>
-    <p>${outlook ? html`<b>${metricName(outlook.metric)}</b> <span class="quiet">${number(known_, outlook.unit)}</span>` : " "}</p>
+    <p>${charted ? html`<b>${metricName(outlook.metric)}</b> <span class="quiet">${number(known_, outlook.unit)}</span>` : " "}</p>
     <p class="words" title=${words}>${words || " "}</p>
-    <${Chart} outlook=${outlook} label=${outlook && `${id}: ${metricName(outlook.metric)} ${number(known_, outlook.unit)}. ${words}`} />
+    <${Chart} outlook=${charted} label=${charted && `${id}: ${metricName(outlook.metric)} ${number(known_, outlook.unit)}. ${words}`} />
   </a>`;
 }
 
