@@ -1,9 +1,13 @@
-"""GET /api/servers/{id}/prediction: the last verdict on a server."""
+"""GET /api/servers/{id}/prediction and /api/outlooks: the last verdict on a server, and what is ahead of some."""
 
-from typing import Any
+from typing import Annotated, Any
 
+from fastapi import Query
 from openmanager import fleet
+from openmanager.errors import InvalidInput
 from openmanager.web import Viewer, create_app, lambda_handler
+
+MOST = 12
 
 app = create_app("predictions")
 
@@ -12,6 +16,17 @@ app = create_app("predictions")
 def get_prediction(_: Viewer, id: str) -> dict[str, Any]:
     """What the last round said of a server, with its confidence and what lacks."""
     return fleet.prediction(id)
+
+
+@app.get("/api/outlooks")
+def get_outlooks(
+    _: Viewer, servers: Annotated[str, Query(description="names, comma-separated, at most 12", min_length=1)]
+) -> dict[str, Any]:
+    """The metric that each server's risk is about, measured and forecast; servers not judged yet are left out."""
+    names = servers.split(",")
+    if len(names) > MOST:
+        raise InvalidInput("servers", f"are {len(names)}; at most {MOST} can be asked for at once")
+    return {"outlooks": fleet.outlooks(names)}
 
 
 handler = lambda_handler(app)

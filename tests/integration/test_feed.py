@@ -11,6 +11,7 @@ from openmanager.stores import feed
 from openmanager.watch import rounds
 
 from functions.ingest.handler import handler as ingest
+from functions.predictions.handler import handler as predictions
 from functions.stream.handler import handler as stream
 from infra.local.stack import Upstash
 from tests.conftest import API_KEY
@@ -213,7 +214,7 @@ def test_rates_come_from_the_sample_before() -> None:
     assert told.data["servers"]["web-01"][5] == 150_000
 
 
-def test_an_alert_is_told_as_it_is_listed_and_without_names_to_viewers() -> None:
+def test_an_alert_is_told_as_it_is_listed() -> None:
     push(cpu=97.0, minutes=70)
     begun = read()[-1].id
     judge()
@@ -224,3 +225,27 @@ def test_an_alert_is_told_as_it_is_listed_and_without_names_to_viewers() -> None
     first = told[0].data["transitions"][0]
     assert first["alert"].keys() == shown[0].keys()
     assert first["alert"]["since"] > 1_000_000_000
+
+
+def test_outlooks_show_what_the_risk_is_about_measured_and_forecast() -> None:
+    for server in ("web-01", "web-02"):
+        push(server, minutes=70)
+    judge()
+    query = "servers=web-02,nobody,web-01,web-02"
+    reply = invoke(predictions, "GET", "/api/outlooks", key=API_KEY, query=query)
+    found = reply.json()["outlooks"]
+    assert [outlook["server"] for outlook in found] == ["web-02", "web-01"]
+    one = found[0]
+    assert (one["metric"], one["limit"], one["critical"], one["unit"]) == ("cpu_utilization", 100, 90, "%")
+    measured = [value for value in one["history"]["values"] if value is not None]
+    assert (len(one["history"]["values"]), set(measured), one["history"]["start"] % 60) == (90, {20.0}, 0)
+    assert one["forecast"]["at"] == one["history"]["start"] + 60 * len(one["history"]["values"])
+    assert len(one["forecast"]["path"]) == len(one["forecast"]["low"]) == len(one["forecast"]["high"]) == 30
+    assert one["risk"]["parts"].keys() == {"failure"}
+    assert one["next"] is None
+
+
+@pytest.mark.parametrize("servers", ["", ",".join(f"web-{i}" for i in range(13))])
+def test_outlooks_are_for_a_dozen_servers_at_most(servers: str) -> None:
+    reply = invoke(predictions, "GET", "/api/outlooks", key=API_KEY, query=f"servers={servers}")
+    assert (reply.status, reply.json()["field"]) == (400, "servers")

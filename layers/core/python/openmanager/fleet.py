@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from openmanager.catalog import METRICS
+from openmanager.catalog import METRIC, METRICS
 from openmanager.errors import DamagedFrame, NotFound
 from openmanager.settings import settings
 from openmanager.stores import hot
@@ -61,6 +61,33 @@ def prediction(server: str) -> dict[str, Any]:
     if read_server_frames(server, [*segments_between(now_ms, now_ms), BACKLOG]):
         raise NotFound(f"server {server!r} has not been judged yet: its first verdict comes with the next round")
     raise NotFound(f"server {server!r} has sent nothing")
+
+
+def outlooks(servers: Sequence[str]) -> list[dict[str, Any]]:
+    """What is ahead of some servers, in the order asked for: the metric that the risk is about, measured and forecast.
+
+    Servers that were not judged yet are not among them. Raises StoreUnavailable.
+    """
+    found = hot.read_outlooks(servers)
+    return [_outlook(server, *found[server]) for server in dict.fromkeys(servers) if server in found]
+
+
+def _outlook(server: str, verdict: Mapping[str, Any], about: Mapping[str, Any] | None) -> dict[str, Any]:
+    nothing = {"metric": None, "limit": None, "critical": None, "unit": None, "history": None, "forecast": None}
+    if about is None:
+        return {"server": server, **nothing, "next": None, "risk": verdict["risk"]}
+    ahead = verdict["forecasts"].get(about["metric"])
+    return {
+        "server": server,
+        "metric": about["metric"],
+        "limit": about["limit"],
+        "critical": about["critical"],
+        "unit": METRIC[about["metric"]].unit,
+        "history": {"start": about["start"], "step": 60, "values": about["values"]},
+        "forecast": ahead and {"at": verdict["minute"] + 60, "step": 60, **ahead},
+        "next": about["next"],
+        "risk": verdict["risk"],
+    }
 
 
 def _entry(server: str, latest: Mapping[str, Any] | None, frames: Sequence[StoredFrame]) -> dict[str, Any]:

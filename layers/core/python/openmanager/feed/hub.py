@@ -187,6 +187,8 @@ class Hub:
         if news.key:
             self._keyed = time.monotonic()
         self._looked = time.monotonic()
+        if news.happened:
+            self._alerts = (float("-inf"), [])
         if news.happened or moved or changed or before is None or before.models != look.models:
             self._written.clear()
         self._tell(news)

@@ -30,6 +30,7 @@ SEEN_BY: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "/api/maintenance/{id}": _WHOLE,
     "/api/notifications/outbox": {"reason": ("admin",)},
     "/api/notifications/outbox/{key}/retry": {"reason": ("admin",)},
+    "/api/outlooks": _WHOLE,
     "/api/stream": _CARE,
     "/api/stream/snapshot": _CARE,
     "/api/stream/ticket": _WHOLE,

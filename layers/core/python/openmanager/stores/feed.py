@@ -66,8 +66,8 @@ look(KEYS[3], ARGV[5], ARGV[6])
 look(KEYS[2], ARGV[7], ARGV[8])
 return answer
 """
-# What a hub begins with, of one shard: the whole verdicts would be nine tenths of it and stay away, as do frames from
-# before `since`. KEYS: latest, the frames. ARGV: ms since 1970 of the oldest frame wanted.
+# What a hub begins with, of one shard: the whole verdicts and outlooks would be nine tenths of it and stay away, as do
+# frames from before `since`. KEYS: latest, the frames. ARGV: ms since 1970 of the oldest frame wanted.
 _SHARD = """
 local since = tonumber(ARGV[1])
 local function some(key, wanted)
@@ -77,7 +77,10 @@ local function some(key, wanted)
   end
   return kept
 end
-local answer = {some(KEYS[1], function(field) return string.sub(field, -8) ~= '|verdict' end)}
+local answer = {some(KEYS[1], function(field)
+  local part = string.match(field, '|(%a+)$')
+  return not part or part == 'said'
+end)}
 for i = 2, #KEYS do
   answer[i] = some(KEYS[i], function(field)
     local first = string.match(field, '|(%d+)|')
@@ -129,7 +132,7 @@ def look(feed: str, said: str, live: str, count: int = 1_000) -> Look:
 
 
 def read_shard(shard: int, segments: Sequence[str], since_ms: int) -> tuple[Fields, dict[str, Fields]]:
-    """(fields of `latest` without the whole verdicts, those of each segment by its key), in one command.
+    """(fields of `latest` without verdicts and outlooks, those of each segment by its key), in one command.
 
     `segments` are the keys of the frames' hashes; frames that begin before `since_ms` are left out. Raises
     StoreUnavailable.

@@ -5,7 +5,7 @@ om:{shard}:state      hash: server -> what the round remembers; `server|past` ->
 om:{shard}:alerts     hash: server -> its open alerts (watch.alerting)
 om:{shard}:coarse     hash: server -> the bounded metrics on coarser grids (watch.coarse)
 om:{shard}:latest     hash: server -> JSON of its last values and attributes; `server|verdict` -> its last verdict;
-                      `server|said` -> that in short, for the live feed
+                      `server|said` -> that in short, for the live feed; `server|outlook` -> what its risk is about
 om:{shard}:verdicts   hash: `server|minute` -> JSON verdict, until the archive has moved it
 om:{shard}:transitions  hash: id -> JSON of what happened to an alert, until the archive has moved it
 om:{shard}:archived   start (s) of the segment below which the archive left nothing
@@ -64,7 +64,7 @@ each(2, tell)
 set(KEYS[5]); set(KEYS[6]); set(KEYS[7]); set(KEYS[8]); set(KEYS[9])
 each(1, function(k)
   redis.call('HDEL', KEYS[1], k); redis.call('HDEL', KEYS[8], k)
-  redis.call('HDEL', KEYS[2], k, k .. '|verdict', k .. '|said')
+  redis.call('HDEL', KEYS[2], k, k .. '|verdict', k .. '|said', k .. '|outlook')
 end)
 for _, key in ipairs({KEYS[1], KEYS[9]}) do
   each(1, function(k) redis.call('HDEL', key, k) end)
@@ -231,6 +231,29 @@ def read_server_latest(server: str) -> dict[str, Any] | None:
     key = f"om:{shard_of(server)}:latest"
     text, verdict = connect().call("HMGET", key, server, f"{server}|verdict", repeatable=True)
     return json.loads(text) | {"verdict": json.loads(verdict or "null")} if text else None
+
+
+def read_outlooks(servers: Sequence[str]) -> dict[str, tuple[dict[str, Any], dict[str, Any] | None]]:
+    """Server -> (its last verdict, what its risk is about), of those that were judged; one command a shard."""
+    shards: dict[int, list[str]] = {}
+    for server in servers:
+        if SERVER_ID.fullmatch(server):
+            shards.setdefault(shard_of(server), []).append(server)
+    if not shards:
+        return {}
+    replies = connect().run(
+        *(
+            ("HMGET", f"om:{shard}:latest", *(f"{name}|{part}" for name in names for part in ("verdict", "outlook")))
+            for shard, names in shards.items()
+        ),
+        repeatable=True,
+    )
+    found = {}
+    for names, flat in zip(shards.values(), replies, strict=True):
+        for name, verdict, outlook in zip(names, flat[::2], flat[1::2], strict=True):
+            if verdict:
+                found[name] = (json.loads(verdict), json.loads(outlook or "null"))
+    return found
 
 
 def read_verdicts(shard: int) -> dict[str, str]:

@@ -1,13 +1,14 @@
-"""A verdict in short, as the live feed tells it: whole numbers, and nothing that can be asked for one server. Pure."""
+"""What a verdict comes to for a line in a list and for a chart of what is ahead. Pure."""
 
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from openmanager.catalog import FORECAST_METRICS
-from openmanager.watch.judge import Verdict
-from openmanager.watch.state import States
+from openmanager.catalog import FORECAST_METRICS, METRIC
+from openmanager.watch import coarse
+from openmanager.watch.judge import LIMITS, Verdict
+from openmanager.watch.state import HOUR, WINDOW, States
 
 # Minutes of processor use that a server's line shows.
 RECENT = 40
@@ -17,7 +18,8 @@ _AWAITED = ("history_minutes", "window_minutes", "rebuilding", "models")
 
 
 def brief(verdict: Verdict) -> dict[str, Any]:
-    """Probabilities in thousandths, the anomaly score in hundredths of its threshold, confidence in percent.
+    """A verdict in whole numbers: probabilities in thousandths, the anomaly score in hundredths of its threshold,
+    confidence in percent.
 
     None where nothing is known; `next` and `missing` are not there if there is nothing to say.
     """
@@ -59,3 +61,36 @@ def recent(states: States) -> list[list[int | None]]:
         [value if there else None for value, there in zip(row, seen, strict=True)]
         for row, seen in zip(whole.tolist(), known.tolist(), strict=True)
     ]
+
+
+def outlook(verdict: Verdict, state: np.void) -> dict[str, Any] | None:
+    """The metric that a server's risk is about, with what was measured of it: the one that meets its limit first, else
+    the fullest. None where nothing is measured that could be full.
+
+    `values` are the last minutes, oldest first, `start` the first one's (s); minutes without samples are None as far
+    back as that is remembered, before that they hold the value before.
+    """
+    coming = soonest(verdict.exhaustion)
+    metric = coming["metric"] if coming else _fullest(state)
+    if metric is None:
+        return None
+    row = np.round(state["windows"][FORECAST_METRICS.index(metric)].astype(np.float64), METRIC[metric].decimals)
+    gone = np.isnan(row)
+    gone[-HOUR:] |= (state["history"] >> np.arange(HOUR - 1, -1, -1, dtype=np.uint64)) & np.uint64(1) == 0
+    values = [None if lacking else value for value, lacking in zip(row.tolist(), gone.tolist(), strict=True)]
+    return {
+        "metric": metric,
+        # What `next` counts to, and where the metric makes a server critical.
+        "limit": coarse.LIMIT,
+        "critical": LIMITS[metric][1] if metric in LIMITS else None,
+        "start": verdict.minute - 60 * (WINDOW - 1),
+        "values": values,
+        "next": coming,
+    }
+
+
+def _fullest(state: np.void) -> str | None:
+    """Of the metrics that make a server's status the one that is highest now."""
+    now = {metric: float(state["windows"][FORECAST_METRICS.index(metric), -1]) for metric in LIMITS}
+    known = {metric: value for metric, value in now.items() if not np.isnan(value)}
+    return max(known, key=known.__getitem__, default=None)

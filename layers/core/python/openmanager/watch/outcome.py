@@ -15,8 +15,9 @@ from openmanager.errors import InvalidInput
 from openmanager.notify.targets import parse
 from openmanager.stores.hot import Writes
 from openmanager.watch.alerting import FIRING, REQUEST, Desk
-from openmanager.watch.brief import brief
+from openmanager.watch.brief import brief, outlook, recent
 from openmanager.watch.judge import Verdict
+from openmanager.watch.state import States
 
 # Forecast paths are archived once in so many minutes, for their errors to be known; all are shown live.
 PATHS_EVERY_MIN = 30
@@ -47,11 +48,13 @@ class Outcome:
         happened = self.desk.minute(minute, [v.as_dict() for v in said], metrics, roles)
         self.transitions += [(t, role.get(t.alert.server, "")) for t in happened]
 
-    def writes(self, shard: int, gone: set[str], newest: bool, recent: Mapping[str, Sequence[int | None]]) -> Writes:
+    def writes(self, shard: int, gone: set[str], newest: bool, servers: Sequence[str], states: States) -> Writes:
         """What to commit; servers of `gone` are forgotten. The live feed hears of verdicts only in the newest minute.
 
-        `recent` are each server's last minutes for its line (watch.brief).
+        `states` (n,) are the records of all `servers` after the minutes that were judged.
         """
+        line = dict(zip(servers, recent(states), strict=True))
+        place = {server: i for i, server in enumerate(servers)}
         minute = self.verdicts[-1].minute
         self.transitions += [(t, "") for t in self.desk.forget(gone, minute // 60)]
         told = [(t, role) for t, role in self.transitions if t.notice]
@@ -61,8 +64,9 @@ class Outcome:
         writes = Writes(
             latest=self.latest
             | {f"{server}|verdict": v.as_dict() for server, v in last.items()}
+            | {f"{server}|outlook": outlook(v, states[place[server]]) for server, v in last.items()}
             | {
-                f"{server}|said": {"minute": last[server].minute, "said": said, "recent": recent[server]}
+                f"{server}|said": {"minute": last[server].minute, "said": said, "recent": line[server]}
                 for server, said in short.items()
             },
             verdicts={f"{v.server}|{v.minute}": archived(v, self._values.get((v.server, v.minute), {})) for v in kept},
@@ -78,7 +82,7 @@ class Outcome:
         if newest and (now := {server: short[server] for server, v in last.items() if v.minute == minute}):
             # So that whoever follows can draw on; who was judged for longer than a minute has a new line.
             judged = Counter(v.server for v in kept)
-            lines = {server: recent[server][-1:] if judged[server] == 1 else recent[server] for server in now}
+            lines = {server: line[server][-1:] if judged[server] == 1 else line[server] for server in now}
             writes.said = {"minute": minute, "servers": now, "recent": lines}
         if self.transitions:
             writes.events.append(("alert", {"transitions": [recorded(t) for t, _ in self.transitions]}))

@@ -16,7 +16,6 @@ from openmanager.telemetry import windows
 from openmanager.telemetry.samples import MINUTE_MS, Samples, merge
 from openmanager.watch import coarse
 from openmanager.watch.alerting import Desk, read_config
-from openmanager.watch.brief import recent
 from openmanager.watch.judge import Verdict, values
 from openmanager.watch.outcome import Outcome, targets
 from openmanager.watch.poison import anew, judge_apart
@@ -240,8 +239,7 @@ class _Round:
         silent_min = self.states["judged"] - self.states["seen_ms"] // MINUTE_MS
         gone = {self.servers[i] for i in judged if silent_min[i] > FORGET_MIN}
         kept = [i for i in judged if self.servers[i] not in gone]
-        lines = dict(zip(self.servers, recent(self.states), strict=True))
-        writes = self.outcome.writes(self.shard, gone, minute == self.newest, lines)
+        writes = self.outcome.writes(self.shard, gone, minute == self.newest, self.servers, self.states)
         writes.models = runtime.overview()
         writes.states = dict(zip([self.servers[i] for i in kept], pack(self.states[kept]), strict=True))
         writes.states |= {f"{server}{PAST}": "" for server in self.marks.asked - gone}
