@@ -16,9 +16,9 @@ from infra.local.process import free_port
 from tests.bench.output import say
 from tests.browser import chromium
 from tests.browser.chromium import DESKTOP, PHONE, Watched
+from tests.browser.hosts import STATIC
 from tests.browser.proxy import Proxy
 from tests.browser.stack import FleetStack
-from tests.browser.test_load import STATIC
 from tests.browser.test_memory import SWITCHES, footprint, to_and_fro
 from tests.browser.walk import all_there, riskiest
 

@@ -1,9 +1,11 @@
 """One browser and one stack with a fleet of 200 for all tests here; a page of its own for each."""
 
 import json
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -23,8 +25,14 @@ FLEET = 200
 VIEWER = ("vera", "only-here-to-look-7")
 
 
+def _end(_signal: int, _frame: FrameType | None) -> None:
+    raise pytest.exit.Exception("ended from outside", 143)
+
+
 @pytest.fixture(scope="session")
 def browser() -> Iterator["Browser"]:
+    """The browser. Who is asked to end from here on (.ci/run's time limit) first ends what was started."""
+    signal.signal(signal.SIGTERM, _end)
     with chromium.launched(chromium.program()) as started:
         yield started
 

@@ -18,7 +18,8 @@ class FleetStack(LiveStack):
 
     def __init__(self, folder: Path, port: int, size: int, **environment: str) -> None:
         super().__init__(folder, port)
-        self.env |= environment
+        # A machine under load is no fault of the stores.
+        self.env |= {"OPENMANAGER_STORE_TIMEOUT_S": "20", **environment}
         self.size = size
         self.sender = Child("sender", folder)
 
