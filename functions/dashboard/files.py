@@ -1,10 +1,11 @@
 """The dashboard's files: read once, packed once, under a version that is a hash over all of them.
 
-`static/` works as it lies there on any static host; here the page's `./` becomes `assets/<version>/`, so that browsers may
-keep everything but the page for good.
+`static/` works as it lies there on any static host. Here the page's `./` becomes `assets/<version>/`, so that browsers
+may keep everything but the page for good, and comments stay at home: a tenth of what a first visit loads.
 """
 
 import gzip
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,8 +19,8 @@ STATIC = Path(__file__).parent / "static"
 PAGE = "index.html"
 # What the page may do, in every browser that opens it: load from here, and neither write HTML from text nor be framed.
 POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self';"
-    " manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none';"
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self';"
+    " connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none';"
     " require-trusted-types-for 'script'; trusted-types 'none'"
 )
 _TYPES = {
@@ -29,6 +30,10 @@ _TYPES = {
     ".json": "application/json",
     ".txt": "text/plain; charset=utf-8",
 }
+# Whole lines of them, outside of what others wrote; empty lines keep the numbers of the rest.
+_COMMENTS = re.compile(rb"^[ \t]*(?://.*|/\*[\s\S]*?\*/[ \t]*)$", re.MULTILINE)
+_COMMENTED = (".js", ".css")
+_THEIRS = "vendor/"
 _FOR_GOOD = "public, max-age=31536000, immutable"
 # Kept, but asked for anew each time.
 _ASK_ANEW = "no-cache"
@@ -57,6 +62,9 @@ class Folder:
         for name, content in found.items():
             whole.update(f"{name}\0{len(content)}\0".encode() + content)
         self.version = whole.hexdigest()[:12]
+        for name, content in found.items():
+            if name.endswith(_COMMENTED) and not name.startswith(_THEIRS):
+                found[name] = _COMMENTS.sub(lambda comment: b"\n" * comment[0].count(b"\n"), content)
         found[PAGE] = found[PAGE].replace(b'"./', f'"assets/{self.version}/'.encode())
         self._files = {name: _file(_TYPES[Path(name).suffix], content) for name, content in found.items()}
 

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from infra.local.gateway import Gateway, create_gateway
+from infra.local.gateway import Gateway, compile_path, create_gateway
 from infra.local.serverless import Route, Unsupported, read_service
 
 CHECKOUT = Path(__file__).parents[2]
@@ -161,9 +161,12 @@ def test_a_reply_is_passed_on_piece_by_piece(gateway: Gateway) -> None:
     assert sent == [b"0", b"1", b"2"]
 
 
-def test_the_bare_address_leads_to_the_documentation(gateway: Gateway) -> None:
-    answer = ask(gateway, "GET", "/")
-    assert (answer.status_code, answer.headers["location"]) == (307, "/api/docs")
+def test_the_bare_address_is_the_dashboard_s() -> None:
+    (dashboard,) = [
+        f for f in read_service(Path(__file__).parents[2] / "serverless.yml").functions if f.name == "dashboard"
+    ]
+    assert Route("GET", "/") in dashboard.routes
+    assert compile_path("/").fullmatch("/")
 
 
 def test_schedules_limits_and_plain_settings_are_read(service_file: Path) -> None:

@@ -133,7 +133,7 @@ function TopBar() {
         onClick=${() => setReach(hours)}>${t(`range.${hours}`)}</button>`)}
     </div>
     ${!may("operator") && html`<span class="tag-quiet" title=${t("app.readonly.why")}>${t("app.readonly")}</span>`}
-    <button class="icon-button" type="button" lang=${other()} title=${t("app.language")} onClick=${() => setLang(other())}>${nameOf(other())}</button>
+    <button class="icon-button" type="button" lang=${other()} title=${t("app.language")} onClick=${() => setLang(other())}>${other() === "en" ? "EN" : nameOf("ko")}</button>
     <button class="icon-button" type="button" aria-label=${t("app.theme")} title=${t("app.theme")} onClick=${flip}>
       <${Icon} name=${theme.value === "dark" ? "sun" : "moon"} size=${18} /></button>
   </header>`;

@@ -9,6 +9,9 @@ export const OLD_S = 300;
 const FADED = 0.35;
 const DAY_S = 86_400;
 
+// Steps of an axis of octets, which are read in steps of 1024.
+const OCTETS = [1, 1024, 1024 ** 2, 1024 ** 3].flatMap((size) => [1, 2, 5, 10, 20, 50, 100, 200, 500].map((n) => n * size));
+
 let loading = null;
 const library = () => (loading ??= import("../vendor/uplot.js").then((module) => module.default));
 
@@ -157,7 +160,7 @@ function configured(element, options, shape, uPlot) {
         ...(large
           ? { splits: (u) => instants(u.scales.x.min, u.scales.x.max, element.clientWidth / 90) , values: (_, at) => at.map(moment) }
           : { splits: () => (shape().last < 0 ? [] : [shape().data[0][shape().last]]), values: (_, at) => at.map(hour) }) },
-      { ...axis, size: options().unit === "%" ? 32 : 52, gap: 6, space: large ? 40 : 13, grid: { stroke: () => colour("line"), width: 1 },
+      { ...axis, size: options().unit === "%" ? 32 : 60, gap: 6, ...(options().unit === "B/s" && { incrs: OCTETS }), space: large ? 40 : 13, grid: { stroke: () => colour("line"), width: 1 },
         values: (_, all) => all.map((v) => (options().unit === "%" ? String(v) : number(v, options().unit))) },
     ],
     hooks: {

@@ -49,8 +49,8 @@ export function t(key, ...args) {
 /** Whether there are words for a key, such as one made of a name that the API said. */
 export const known = (key) => loaded[lang.value]?.[key] !== undefined;
 
-/** A language's own short name. */
-export const nameOf = (language) => (language === "en" ? "EN" : new Intl.DisplayNames(language, { type: "language" }).of(language));
+/** A language's own name. */
+export const nameOf = (language) => new Intl.DisplayNames(language, { type: "language" }).of(language);
 
 export async function setLang(language) {
   await load(language);

@@ -29,6 +29,8 @@ export const models = signal({});
 export const columns = signal([]);
 /** Goes up when verdicts or statuses change, which is about once a minute. */
 export const judged = signal(0);
+/** The minute (s) of the last round of verdicts; new with every round, and after a gap. */
+export const round = signal(0);
 /** Goes up with every tick. */
 export const ticked = signal(0);
 /** {state: "connecting"|"live"|"delayed"|"lost", since}: whether what is shown is true now; since when (s) if not. */
@@ -150,6 +152,7 @@ function snapshot(data) {
   version.value ||= data.version ?? "";
   if (data.version && data.version !== version.value) outdated.value = true;
   judged.value += 1;
+  round.value = data.time;
   ticked.value += 1;
   arrived.value = true;
 }
@@ -201,6 +204,7 @@ function prediction({ minute, servers: said }) {
     put(record);
   }
   if (joined) servers.value = new Map(servers.peek());
+  round.value = minute;
   judged.value += 1;
 }
 

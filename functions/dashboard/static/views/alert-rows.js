@@ -153,8 +153,8 @@ export function sorted(shelf) {
 }
 
 /** Keeps the silences read while alerts are shown that one of them silences. */
-export function useSilences() {
-  const waiting = alerts.value.some((alert) => alert.suppressed.startsWith("silence ") && !silenceOf(alert));
+export function useSilences(shown = true) {
+  const waiting = shown && alerts.value.some((alert) => alert.suppressed.startsWith("silence ") && !silenceOf(alert));
   useEffect(() => { if (waiting) readSilences(); }, [waiting]);
 }
 
@@ -171,7 +171,7 @@ export function AllWell() {
 /** The overview's rail: the same alerts as on their page, narrow. */
 export function AlertsRail() {
   const [shelf, set] = useState("open");
-  useSilences();
+  useSilences(shelf === "silenced");
   const rows = sorted(shelf);
   return html`<div class="rail-alerts">
     <${Tabs} label=${t("alerts.title")} tabs=${shelfTabs()} value=${shelf} set=${set} />

@@ -5,6 +5,7 @@ import { address } from "../lib/api.js";
 import { t } from "../lib/i18n.js";
 import { Icon } from "../lib/ui.js";
 import { href } from "../lib/router.js";
+import "./forms.js";
 
 export default function First() {
   const [copied, set] = useState(false);

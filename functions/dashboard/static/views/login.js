@@ -4,6 +4,7 @@ import { html, useState } from "../vendor/preact.js";
 import { address, logIn, setAddress } from "../lib/api.js";
 import { Icon, Mark } from "../lib/ui.js";
 import { duration, lang, LANGUAGES, nameOf, setLang, setTheme, t, theme } from "../lib/i18n.js";
+import "./forms.js";
 
 export default function Login() {
   const [state, set] = useState({ busy: false, error: null });

@@ -9,6 +9,7 @@ import { LIST } from "../lib/keys.js";
 import { go, serverPath } from "../lib/router.js";
 import { servers, shelves, STATUSES } from "../lib/store.js";
 import { whatOf } from "./alert-rows.js";
+import "./forms.js";
 
 const MOST = 12;
 const opened = signal("");

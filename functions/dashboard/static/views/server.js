@@ -73,18 +73,28 @@ function Head({ id, record, uptime }) {
   const facts = record && [record.role && (known(`tier.${record.role}`) ? t(`tier.${record.role}`) : record.role), record.environment, record.stage,
     record.hostname !== id && record.hostname, uptime !== undefined && t("server.up", duration(uptime))].filter(Boolean);
   const down = record && (record.status === "offline" || silent(record));
-  return html`<header class="server-head">
+  const head = useRef(null);
+  useKeys(head);
+  return html`<header class="server-head" ref=${head}>
     <a class="icon-button" href=${href("/servers")} aria-label=${t("server.back")} title=${t("server.back")}><${Icon} name="back" /></a>
     ${record && html`<${Glyph} status=${record.status} label size="14" />`}
     <h1>${id}</h1>
     <span class="note">${facts?.join(" · ")}</span>
     ${down && html`<span class="silent">${t("server.silent", duration(now.value - record.seen))}</span>`}
     ${may("operator") && record && html`<div class="panel-actions">
-      ${open.length > 0 && html`<button class="button" type="button" onClick=${() => open.forEach((alert) => acknowledge(alert))}>
+      ${open.length > 0 && html`<button class="button" type="button" data-act="acknowledge" onClick=${() => open.forEach((alert) => acknowledge(alert))}>
         <${Icon} name="check" size="16" /><span>${t("server.ack")}</span>${open.length > 1 && html`<span class="count">${open.length}</span>`}</button>`}
       <${SilenceMenu} class="button" label=${`${t("alerts.silence")}: ${id}`} text=${html`<span>${t("alerts.silence")}</span>`} run=${(minutes) => quiet(id, minutes, open)} />
     </div>`}
   </header>`;
+}
+
+/** Acknowledges and silences with the keys that do so for a row. */
+function useKeys(head) {
+  useEffect(() => {
+    const bound = import("../lib/keys.js").then(({ bind }) => ["acknowledge", "silence"].map((name) => bind(name[0], () => head.current?.querySelector(`[data-act="${name}"]`)?.click())));
+    return () => { bound.then((all) => all.forEach((unbind) => unbind())); };
+  }, []);
 }
 
 /** Tells nobody of anything of this server for a while. */

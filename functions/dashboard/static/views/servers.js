@@ -19,12 +19,18 @@ const COLUMNS = [
   { key: "id", by: (r) => r.id },
   { key: "role", by: role, text: role },
   { key: "risk", by: (r) => -(r.said?.risk ?? -1), text: (r) => percent(r.said?.risk == null ? null : r.said.risk / 10), class: "end model" },
-  { key: "next", by: (r) => likely(r) ?? Infinity, text: next, class: "model wide" },
-  ...[["cpu_utilization", CPU, "%"], ["memory_used_effective", MEMORY, "%"], ["filesystem_utilization", DISK, "%"], ["load_5m", LOAD, ""], ["network", NETWORK, "B/s"]].map(
-    ([key, column, unit]) => ({ key, metric: true, column, unit, by: (r) => -(value(r, column) ?? -1), text: (r) => number(value(r, column), unit), class: "end" }),
-  ),
+  measured("cpu_utilization", CPU, "%"),
+  measured("memory_used_effective", MEMORY, "%"),
+  measured("filesystem_utilization", DISK, "%"),
+  { key: "next", by: (r) => likely(r) ?? Infinity, text: next, class: "model" },
+  measured("load_5m", LOAD, ""),
+  measured("network", NETWORK, "B/s"),
   { key: "seen", by: (r) => r.seen, text: (r) => ago(r.seen), class: "end" },
 ];
+
+function measured(key, column, unit) {
+  return { key, metric: true, column, unit, by: (r) => -(value(r, column) ?? -1), text: (r) => number(value(r, column), unit), class: "end" };
+}
 
 function next(record) {
   const { metric, likely_s: middle, earliest_s: earliest } = record.said?.next ?? {};
@@ -87,7 +93,7 @@ function useOrder(table, query, status, { key, down }) {
 function Heading({ column: { key, metric, class: name }, order, sort }) {
   const on = order.key === key;
   const words = t(metric ? `metric.${key}` : `servers.column.${key}`);
-  return html`<th class=${name} aria-sort=${on ? (order.down ? "descending" : "ascending") : null}>
+  return html`<th class=${`c-${key} ${name ?? ""}`} aria-sort=${on ? (order.down ? "descending" : "ascending") : null}>
     <button type="button" class="plain" onClick=${() => sort({ key, down: on && !order.down })}>${words}${on && html`<span aria-hidden="true">${order.down ? " ↑" : " ↓"}</span>`}</button></th>`;
 }
 
@@ -106,7 +112,7 @@ function Cell({ cell, column: { key, column, unit, text, class: name } }) {
   const words = useComputed(() => (cell ? text(cell.value) : UNKNOWN));
   const grade = useComputed(() => {
     const v = cell && unit === "%" ? value(cell.value, column) : null;
-    return `${name ?? ""} ${v >= 90 ? "high crit" : v >= 75 ? "high" : ""}`;
+    return `c-${key} ${name ?? ""} ${v >= 90 ? "high crit" : v >= 75 ? "high" : ""}`;
   });
-  return html`<td class=${grade} data-column=${key}>${words}</td>`;
+  return html`<td class=${grade}>${words}</td>`;
 }

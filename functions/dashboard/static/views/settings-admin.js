@@ -2,7 +2,7 @@
 
 import { html, useState } from "../vendor/preact.js";
 import { del, may, post, put, session } from "../lib/api.js";
-import { ago, lang, t } from "../lib/i18n.js";
+import { ago, lang, LANGUAGES, nameOf, t } from "../lib/i18n.js";
 import { names } from "./settings-rules.js";
 import { Confirm, Field, Form, Once, Panel } from "./forms.js";
 import { Problem, useLoad } from "../lib/ui.js";
@@ -92,7 +92,7 @@ function TargetForm({ target, done, cancel, fresh }) {
         placeholder=${(secret && target.settings[name]) || ""}
         hint=${secret && target.settings[name] ? t("targets.kept") : kind === "list" ? t("rules.list_hint") : required ? "" : t("targets.optional")} />`)}</div>
       <div class="fields">${field("severity", { options: SEVERITIES.map((s) => [s, t(`severity.${s}`)]) })}
-        ${field("language", { options: [["ko", "한국어"], ["en", "English"]] })}${field("timezone")}</div>
+        ${field("language", { options: LANGUAGES.map((each) => [each, nameOf(each)]) })}${field("timezone")}</div>
       <div class="fields">${field("servers", { hint: t("rules.list_hint") })}${field("roles", { hint: t("rules.list_hint") })}</div>
       <${Field} type="checkbox" label=${t("targets.predictive")} name="classes" value=${predictive} error=${error}
         set=${(on) => change("classes")(on ? ["measured", "predictive"] : ["measured"])} />

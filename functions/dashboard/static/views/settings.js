@@ -2,7 +2,7 @@
 
 import { html, useState } from "../vendor/preact.js";
 import { logOut, may, put, session } from "../lib/api.js";
-import { chosenTheme, lang, setLang, setTheme, t } from "../lib/i18n.js";
+import { chosenTheme, lang, LANGUAGES, nameOf, setLang, setTheme, t } from "../lib/i18n.js";
 import { go } from "../lib/router.js";
 import { Field, Form, Panel } from "./forms.js";
 import { Tabs } from "../lib/ui.js";
@@ -33,7 +33,7 @@ function Personal() {
   const who = session.value;
   return html`<${Panel} title=${t("settings.appearance")}>
       <div class="form inline">
-        <${Field} label=${t("settings.language")} value=${lang.value} set=${setLang} options=${[["ko", "한국어"], ["en", "English"]]} />
+        <${Field} label=${t("settings.language")} value=${lang.value} set=${setLang} options=${LANGUAGES.map((each) => [each, nameOf(each)])} />
         <${Field} label=${t("settings.theme")} value=${chosenTheme.value} set=${setTheme}
           options=${["", "dark", "light"].map((key) => [key, t(`settings.theme.${key || "system"}`)])} />
       </div>
