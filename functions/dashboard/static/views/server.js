@@ -7,7 +7,7 @@ import { mount } from "../lib/charts.js";
 import { Glyph, Icon, Problem, useLoad } from "../lib/ui.js";
 import { ago, clock, duration, instant, known, number, percent, range, reach, t } from "../lib/i18n.js";
 import { go, href, route, serverPath } from "../lib/router.js";
-import { BUSY, CPU, DISK, LOAD, MEMORY, NETWORK, arrived, now, server, servers, shelves, silent, value, wish } from "../lib/store.js";
+import { BUSY, CPU, DISK, LOAD, MEMORY, NETWORK, arrived, now, refusals, server, servers, shelves, silent, value, wish } from "../lib/store.js";
 import { kindOf, predicted, readSilences, SilenceMenu, unitOf, whatOf } from "./alert-rows.js";
 import { Panel } from "./forms.js";
 
@@ -73,6 +73,7 @@ function Head({ id, record, uptime }) {
   const facts = record && [record.role && (known(`tier.${record.role}`) ? t(`tier.${record.role}`) : record.role), record.environment, record.stage,
     record.hostname !== id && record.hostname, uptime !== undefined && t("server.up", duration(uptime))].filter(Boolean);
   const down = record && (record.status === "offline" || silent(record));
+  const refused = open.map((alert) => refusals.value.get(alert.id)).find(Boolean);
   const head = useRef(null);
   useKeys(head);
   return html`<header class="server-head" ref=${head}>
@@ -86,6 +87,7 @@ function Head({ id, record, uptime }) {
         <${Icon} name="check" size="16" /><span>${t("server.ack")}</span>${open.length > 1 && html`<span class="count">${open.length}</span>`}</button>`}
       <${SilenceMenu} class="button" label=${`${t("alerts.silence")}: ${id}`} text=${html`<span>${t("alerts.silence")}</span>`} run=${(minutes) => quiet(id, minutes, open)} />
     </div>`}
+    ${refused && html`<p class="alert-refused">${refused}</p>`}
   </header>`;
 }
 
