@@ -92,7 +92,7 @@ export function useLoad(path, { every = 0, stamp = 0, key = path } = {}) {
 /** What went wrong, in the API's words, where it went wrong. */
 export function Problem({ error, retry }) {
   if (!error) return null;
-  const wait = error.retryAfter ? ` ${t("parts.wait", error.retryAfter)}` : "";
+  const wait = error.retryAfter ? ` · ${t("parts.wait", error.retryAfter)}` : "";
   return html`<div class="problem" role="alert">
     <span>${said(error)}${wait}</span>
     ${retry && html`<button class="button small" type="button" onClick=${retry}>${t("parts.retry")}</button>`}

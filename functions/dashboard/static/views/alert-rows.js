@@ -43,6 +43,8 @@ export function kindOf({ rule, facts = {} }) {
 }
 
 export const predicted = (alert) => ["failure", "exhaustion"].includes(kindOf(alert));
+// What models say has reasons, which the server's page tells.
+const explained = (alert) => predicted(alert) || kindOf(alert) === "anomaly";
 
 /** An alert in a few words: "Disk to reach its limit". */
 export function whatOf(alert) {
@@ -56,7 +58,12 @@ export function whatOf(alert) {
 export function factOf(alert) {
   const { facts = {}, value, limit } = alert;
   const kind = kindOf(alert);
-  if (kind === "exhaustion") return facts.earliest_s === undefined ? "" : range(facts.earliest_s, facts.latest_s);
+  if (kind === "exhaustion") {
+    // What the last verdict says, rather than what the alert said when it last changed.
+    const next = servers.value.get(alert.server)?.said?.next;
+    const { earliest_s: earliest, latest_s: latest } = next?.metric === facts.metric ? next : facts;
+    return earliest === undefined ? "" : t("alerts.fact.exhaustion", range(earliest, latest), latest == null);
+  }
   if (kind === "quality") return facts.model ?? "";
   if (value === null) return "";
   if (kind === "threshold") return t("alerts.fact.value", number(value, unitOf(facts.metric)), number(limit, unitOf(facts.metric)));
@@ -78,6 +85,7 @@ export function unitOf(metric = "") {
 function reasonOf(alert) {
   const [kind] = alert.suppressed.split(/[ :]/);
   const rest = alert.suppressed.slice(kind.length).replace(/^[: ]+/, "");
+  if (kind === "parent") return t("alerts.suppressed.parent", rest.split(" ")[0]);
   if (kind !== "silence") return t(`alerts.suppressed.${kind}`, rest);
   const by = silenceOf(alert);
   return t("alerts.suppressed.silence", by ? clock(by.end) : "–", by?.by ?? "");
@@ -86,7 +94,7 @@ function reasonOf(alert) {
 /** One alert. `compact`: the buttons are icons, as in the rail. */
 export function AlertRow({ alert, shelf, compact = false }) {
   const what = whatOf(alert);
-  const fact = factOf(alert);
+  const fact = compact ? "" : factOf(alert);
   const refused = refusals.value.get(alert.id);
   return html`<li class=${`alert ${compact ? "compact" : ""}`} data-row>
     <${Glyph} status=${kindOf(alert) === "offline" ? "offline" : alert.severity} label />
@@ -96,7 +104,7 @@ export function AlertRow({ alert, shelf, compact = false }) {
       <p class="alert-where">${serverLink(alert.server)}${fact && html` <span class="fact">${fact}</span>`}
         <span class="note" title=${instant(alert.fired)}>${ago(alert.fired)}</span>
         ${["nodata", "recovering"].includes(alert.state) && html` <span class="note">${t(`alerts.state.${alert.state}`)} ${clock(alert.changed)}</span>`}
-        ${predicted(alert) && html` <a class="why" href=${href(serverPath(alert.server))} aria-label=${t("alerts.why_of", what, alert.server)}>${t("alerts.why")}</a>`}</p>
+        ${explained(alert) && html` <a class="why" href=${href(serverPath(alert.server))} aria-label=${t("alerts.why_of", what, alert.server)}>${t("alerts.why")}</a>`}</p>
       ${shelf === "acknowledged" && html`<p class="note">${[alert.by, ago(alert.acknowledged ?? now.value), alert.note].filter(Boolean).join(" · ")}</p>`}
       ${shelf === "silenced" && html`<p class="note">${reasonOf(alert)}</p>`}
       ${refused && html`<p class="alert-refused">${refused}</p>`}
@@ -106,7 +114,7 @@ export function AlertRow({ alert, shelf, compact = false }) {
 }
 
 // Alerts about our own predictions belong to no server.
-const serverLink = (server) => (server[0] === "@" ? html`<span>${server}</span>` : html`<a href=${href(serverPath(server))}>${server}</a>`);
+const serverLink = (server) => (server[0] === "@" ? html`<span>${t("alerts.ourselves")}</span>` : html`<a href=${href(serverPath(server))}>${server}</a>`);
 
 function Actions({ alert, shelf, what, compact }) {
   const style = compact ? "icon-button" : "button";

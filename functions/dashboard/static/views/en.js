@@ -129,7 +129,7 @@ export default {
   "server.ribbon_summary": (hours) => (hours ? `Anomalous minutes in ${hours} of the last 24 hours` : "No anomalous minute in the last 24 hours"),
   "server.hours": "24 h",
   "server.over": "at its limit",
-  "server.over_since": (time) => `at its limit since ${time}`,
+  "server.over_since": (time) => `at or over its limit since ${time}`,
   "server.likely": (likely, range) => `reaches its limit in ${likely} (${range})`,
   "server.as_early": (time) => `may reach its limit in ${time} at the earliest`,
   "server.reaches": (range) => `reaches its limit in ${range}`,

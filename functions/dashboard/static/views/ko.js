@@ -129,7 +129,7 @@ export default {
   "server.ribbon_summary": (hours) => (hours ? `최근 24시간 중 ${hours}시간에 이상 구간이 있음` : "최근 24시간에 이상 구간 없음"),
   "server.hours": "24시간",
   "server.over": "한계에 도달",
-  "server.over_since": (time) => `${time}부터 한계에 도달`,
+  "server.over_since": (time) => `${time}부터 한계 도달`,
   "server.likely": (likely, range) => `${likely} 뒤 한계 도달 (${range})`,
   "server.as_early": (time) => `이르면 ${time} 뒤 한계 도달`,
   "server.reaches": (range) => `${range} 뒤 한계 도달`,

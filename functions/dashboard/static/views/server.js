@@ -221,13 +221,11 @@ function Readout({ at, unit }) {
 /** When a metric meets its limit, as a range; what is not known is said so. */
 function words(end, verdict, chart, options, record) {
   if (!verdict || record?.status === "offline") return "";
+  const over = chart.limit !== null && overSince(options, chart.limit);
+  if (over) return t("server.over_since", clock(over));
   if (!(chart.key in verdict.forecasts) && verdict.missing.window_minutes && chart.limit !== null) return t("server.needs", verdict.missing.window_minutes);
   if (!end || end.outcome === "unknown") return "";
-  if (end.outcome === "at_limit") {
-    const { history } = options ?? {};
-    const since = history?.values.findLastIndex((v) => v !== null && v < chart.limit - 0.5) ?? -1;
-    return since < 0 ? t("server.over") : t("server.over_since", clock(history.start + (since + 1) * history.step));
-  }
+  if (end.outcome === "at_limit") return t("server.over");
   if (end.outcome !== "crosses") return t(end.outcome === "resets_before_limit" ? "server.resets" : "server.calm");
   const gone = Math.max(0, now.value - verdict.minute - 60);
   const left = (s) => (s === null || s === undefined ? null : Math.max(0, s - gone));
@@ -235,6 +233,14 @@ function words(end, verdict, chart, options, record) {
   const said = likely === null ? (latest === null ? t("server.as_early", duration(earliest)) : t("server.reaches", range(earliest, latest)))
     : t("server.likely", duration(likely), range(earliest, latest));
   return end.skilled ? said : `${said} · ${t("server.unskilled")}`;
+}
+
+/** Since when (s) a metric is at its limit or over it, as far as is shown; null if it is not. */
+function overSince(options, limit) {
+  const { start, step, values = [] } = options?.history ?? {};
+  const under = values.findLastIndex((v) => v !== null && v < limit);
+  const first = values.findIndex((v, i) => i > under && v !== null);
+  return first < 0 ? null : start + first * step;
 }
 
 function Ribbon({ id }) {
