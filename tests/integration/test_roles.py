@@ -30,7 +30,7 @@ OWN_TOKEN = {"/api/auth/refresh", "/api/auth/password"}
 AGENT = {"/api/ingest", "/api/v1/write", "/v1/metrics"}
 ADMIN = ("/api/users", "/api/keys", "/api/notifications/targets")
 OPERATOR = {"/api/notifications/outbox"}
-READER = {"/api/stream/ticket"}
+READER = {"/api/stream/ticket", "/api/assistant/ask"}
 
 
 def allowed(method: str, path: str) -> set[str]:

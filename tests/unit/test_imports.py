@@ -78,6 +78,7 @@ NEEDS = {
     # PyJWT reaches for cryptography where it is installed.
     "auth": {"fastapi", "mangum", "numpy", "httpx", "psycopg", "jwt", "cryptography"},
     "access": {"fastapi", "mangum", "numpy", "httpx", "psycopg", "jwt", "cryptography"},
+    "assistant": {"fastapi", "mangum", "numpy", "httpx", "psycopg"},
     "alerts": {"fastapi", "mangum", "numpy", "httpx", "psycopg"},
     "incidents": {"fastapi", "mangum", "numpy", "httpx", "psycopg"},
     "record": {"fastapi", "mangum", "numpy", "httpx", "psycopg"},
@@ -130,11 +131,11 @@ def test_a_handler_stays_a_door(function: str) -> None:
 
 FLOORS = [
     {"__main__"},
-    {"watch", "cli", "demo"},
+    {"watch", "cli", "demo", "assistant"},
     {"fleet", "charts", "archive", "intake", "web", "notify", "evaluation", "oncall", "security", "feed"},
     {"sources", "inference", "stores", "alerts", "ledger"},
     {"telemetry", "audit"},
-    {"catalog", "suppliers", "settings", "errors", "logs", "measures", "acting"},
+    {"catalog", "suppliers", "settings", "errors", "logs", "measures", "acting", "whole"},
 ]
 # Neighbours on one floor that may know each other, and in which direction.
 SIDEWAYS = {

@@ -90,6 +90,16 @@ def _outlook(server: str, verdict: Mapping[str, Any], about: Mapping[str, Any] |
     }
 
 
+def predictions() -> list[dict[str, Any]]:
+    """The last verdict on every server that has one, with its attributes, by name."""
+    found = [item for shard in range(settings().shards) for item in hot.read_latest(shard).items()]
+    return [
+        {**latest["verdict"], "role": latest["attributes"].get("role", "")}
+        for _, latest in sorted(found, key=lambda item: item[0])
+        if latest["verdict"]
+    ]
+
+
 def _entry(server: str, latest: Mapping[str, Any] | None, frames: Sequence[StoredFrame]) -> dict[str, Any]:
     verdict = (latest or {}).get("verdict")
     live, seen, attributes = _live(frames)

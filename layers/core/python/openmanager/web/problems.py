@@ -3,6 +3,7 @@
 import json
 import logging
 from http import HTTPStatus
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -46,6 +47,13 @@ def problem(status: int, detail: str, **more: object) -> Response:
     # In ASCII, because what is wrong may be a half of a surrogate pair, which UTF-8 cannot write.
     text = json.dumps(body, separators=(",", ":"))
     return Response(text, status, headers, media_type="application/problem+json")
+
+
+def problem_of(error: errors.OpenManagerError) -> dict[str, Any]:
+    """One of our errors as a problem, where its answer has begun already and an event is all that can be sent."""
+    status = _STATUS.get(type(error), HTTPStatus.INTERNAL_SERVER_ERROR)
+    log.warning("while answering: %s", *_on_one_line(error))
+    return {"type": "about:blank", "title": phrase(status), "status": int(status), "detail": _public(error)}
 
 
 def _on_one_line(*said: object) -> list[str]:

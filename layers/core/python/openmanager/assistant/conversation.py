@@ -1,0 +1,115 @@
+"""One question of a conversation, from what was said to the answer, step by step."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from openmanager.assistant import tools
+from openmanager.assistant.answers import BY_INTENT
+from openmanager.assistant.answers.steps import ask_again
+from openmanager.assistant.described import Asked
+from openmanager.assistant.draft import Call, Draft, NothingThere, Refused
+from openmanager.assistant.figures import zone
+from openmanager.assistant.understanding import Question, remembered, understand
+from openmanager.assistant.wording import SUGGESTIONS
+from openmanager.security.roles import Identity
+from openmanager.stores import sessions
+
+# What each tool is asked for names, before anything is understood.
+_NAMES = Call("list_predictions")
+
+
+def ask(asked: Asked, who: Identity, now_s: float | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
+    """`understood`, `looked_up` for each tool, then `answer`, which holds everything. Raises StoreUnavailable.
+
+    The same question on the same data in the same minute has the same answer, to the byte.
+    """
+    now_s = time.time() if now_s is None else now_s
+    caller = f"{who.role}|{who.name}"
+    before = sessions.read(caller, asked.session) if asked.session else {}
+    looked: dict[str, Any] = {}
+
+    def use(call: Call) -> Any:
+        key = repr((call.tool, sorted(call.arguments.items())))
+        if key not in looked:
+            looked[key] = tools.use(call, who.role, int(now_s * 1000))
+        return looked[key]
+
+    fleet = use(_NAMES)["predictions"]
+    question = understand(
+        asked.question, [p["server"] for p in fleet], {p["role"] for p in fleet}, before, asked.language
+    )
+    question = replace(question, now_s=now_s, mode=asked.mode, offset_m=asked.offset_m)
+    understood = _understood(question)
+    yield "understood", understood
+    draft = Draft(question)
+    steps = _unanswerable(draft) or _answer(draft, use)
+    for call in steps:
+        yield "looked_up", {"tool": call.tool, "arguments": dict(call.arguments)}
+    if asked.session:
+        sessions.write(caller, asked.session, remembered(question, draft.about))
+    answer = draft.answer()
+    yield "answer", {"understood": understood, "answer": answer, "source": "rules", "session": asked.session or None}
+
+
+def _understood(q: Question) -> dict[str, Any]:
+    window = None
+    if q.window:
+        name, start, stop = q.span("")
+        window = {"name": name, "from": start, "to": stop}
+    return {
+        "intent": q.intent or None,
+        "entities": q.entities(),
+        "window": window,
+        "language": q.language,
+        "mode": q.mode,
+        "zone": zone(q.offset_m),
+    }
+
+
+def _answer(draft: Draft, use: Any) -> Iterator[Call]:
+    """Let the intent's answer ask for what it needs, and hand it what there is: the calls, as they are made."""
+    steps = BY_INTENT[draft.question.intent](draft)
+    try:
+        call = next(steps)
+        while True:
+            yield call
+            try:
+                result = use(call)
+            except (Refused, NothingThere) as nothing:
+                call = steps.throw(nothing)
+            else:
+                call = steps.send(result)
+    except StopIteration:
+        return
+    except Refused as refusal:
+        draft.say("refused", roles=", ".join(refusal.roles))
+    except NothingThere:
+        draft.say("not there", server=", ".join(draft.question.servers))
+
+
+def _unanswerable(draft: Draft) -> Iterator[Call] | None:
+    """What can be said without looking further: nothing of the kind is stored, or it is not clear whom it is about."""
+    q = draft.question
+    if q.absent:
+        draft.say("absent")
+    elif q.named.unclear:
+        word, names = q.named.unclear[0]
+        draft.say("which of", word=word)
+        for name in names:
+            draft.choose(name, ask_again(draft, name, q.metric or "cpu_utilization"))
+    elif q.named.unknown and not q.servers:
+        for word, near in q.named.unknown:
+            draft.say("unknown server", word=word)
+            if near:
+                draft.say("near", names=draft.listed(list(near)))
+            for name in near:
+                draft.choose(name, q.text.lower().replace(word, name))
+    elif not q.intent:
+        draft.say("not understood")
+        for suggestion in SUGGESTIONS[q.language]:
+            draft.choose(suggestion, suggestion)
+    else:
+        return None
+    return iter(())
