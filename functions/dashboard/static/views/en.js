@@ -134,6 +134,7 @@ export default {
   "server.as_early": (time) => `may reach its limit in ${time} at the earliest`,
   "server.reaches": (range) => `reaches its limit in ${range}`,
   "server.calm": "not expected to reach its limit",
+  "server.no_skill": "no forecast has proven itself here yet",
   "server.resets": "falls back by habit before its limit",
   "server.unskilled": "unproven on this series",
   "server.needs": (n) => `forecasts begin in ${n} min`,

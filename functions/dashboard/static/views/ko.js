@@ -134,6 +134,7 @@ export default {
   "server.as_early": (time) => `이르면 ${time} 뒤 한계 도달`,
   "server.reaches": (range) => `${range} 뒤 한계 도달`,
   "server.calm": "한계에 도달할 것으로 보이지 않음",
+  "server.no_skill": "아직 검증된 예측이 없음",
   "server.resets": "한계 전에 늘 그렇듯 다시 내려감",
   "server.unskilled": "이 지표에서는 검증되지 않음",
   "server.needs": (n) => `예측은 ${n}분 뒤 시작`,

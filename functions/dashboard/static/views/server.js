@@ -226,7 +226,7 @@ function words(end, verdict, chart, options, record) {
   if (!(chart.key in verdict.forecasts) && verdict.missing.window_minutes && chart.limit !== null) return t("server.needs", verdict.missing.window_minutes);
   if (!end || end.outcome === "unknown") return "";
   if (end.outcome === "at_limit") return t("server.over");
-  if (end.outcome !== "crosses") return t(end.outcome === "resets_before_limit" ? "server.resets" : "server.calm");
+  if (end.outcome !== "crosses") return t(end.outcome === "resets_before_limit" ? "server.resets" : end.skilled ? "server.calm" : "server.no_skill");
   const gone = Math.max(0, now.value - verdict.minute - 60);
   const left = (s) => (s === null || s === undefined ? null : Math.max(0, s - gone));
   const [earliest, likely, latest] = [left(end.earliest_s), left(end.likely_s), left(end.latest_s)];
@@ -307,7 +307,12 @@ function Small({ chart, pressed, ...charted }) {
 function Events({ id, minute }) {
   const [most, show] = useState(EVENTS);
   const load = useLoad(`/api/alerts/history?server=${encodeURIComponent(id)}&from=${Math.floor(now.peek() / 3600) * 3600 - 7 * DAY_S}`, { stamp: minute, key: id });
-  const rows = load.data?.events.filter((event) => !MINOR.has(event.what)) ?? [];
+  const told = load.data?.events ?? [];
+  // What has just opened is not in the history before the archive took it there.
+  const opened = new Set(told.filter((event) => event.what === "firing").map((event) => event.alert.id));
+  const fresh = Object.values(shelves.value).flat().filter((alert) => alert.server === id && !opened.has(alert.id))
+    .map((alert) => ({ id: alert.id, at: alert.fired, what: "firing", alert }));
+  const rows = [...fresh, ...told.filter((event) => !MINOR.has(event.what))].sort((a, b) => b.at - a.at);
   return html`<${Panel} title=${t("server.events")} note=${t("server.events_note")} load=${load} empty=${!rows.length && t("server.no_events")}>
     <ul class="events">${rows.slice(0, most).map(({ id: key, at, what, alert }) => html`<li key=${key}>
       <${Glyph} status=${what === "resolved" ? "healthy" : kindOf(alert) === "offline" ? "offline" : alert.severity} />
