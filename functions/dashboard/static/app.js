@@ -1,6 +1,6 @@
 // The shell: what surrounds every view, the feed that feeds them, and the login in their place.
 
-import { batch, effect, html, render, useEffect, useErrorBoundary, useState } from "./vendor/preact.js";
+import { batch, computed, effect, html, render, signal, useEffect, useErrorBoundary, useRef, useState } from "./vendor/preact.js";
 import { address, authorization, get, may, problem, refused, renew, session, slowedUntil, watchSession } from "./lib/api.js";
 import { Glyph, Icon, Mark } from "./lib/ui.js";
 import { clock, duration, lang, nameOf, reach, REACHES, setLang, setReach, setTheme, t, theme } from "./lib/i18n.js";
@@ -19,6 +19,11 @@ const VIEWS = {
   settings: async () => (await import("./views/settings.js")).default,
 };
 const RETRY_MS = 4000;
+// Whether the ask panel is open; where there is room for one thing only, it takes the place of the view.
+const asking = signal(false);
+const only = matchMedia("(max-width: 640px)");
+const askOrNot = () => { asking.value = !asking.peek(); };
+const askNoMore = () => { asking.value = false; };
 
 /** A part that is loaded when it is first shown; `view` answers its component. */
 function Later({ name, view, ...rest }) {
@@ -48,8 +53,9 @@ function App() {
 
 function Shell() {
   const { name, params, query } = route.value;
-  const side = name === "overview" && (store.servers.value.size > 0 || !store.arrived.value);
+  const side = !asking.value && name === "overview" && (store.servers.value.size > 0 || !store.arrived.value);
   useEffect(() => {
+    if (only.matches) askNoMore();
     document.getElementById("main")?.scrollTo?.(0, 0);
     scrollTo(0, 0);
   }, [name, params.id]);
@@ -59,9 +65,10 @@ function Shell() {
     <div class="body">
       <${TopBar} />
       <${Banners} />
-      <div class=${side ? "content with-rail" : "content"}>
+      <div class=${asking.value ? "content with-ask" : side ? "content with-rail" : "content"}>
         <main id="main" tabindex="-1"><${Bounded} key=${name}><${View} name=${name} params=${params} query=${query} /><//></main>
         ${side && html`<${Side} />`}
+        ${asking.value && html`<aside class="asking" aria-label=${t("nav.ask")}><div><${Bounded}><${Later} name="ask" view=${async () => (await import("./views/ask.js")).default} close=${askNoMore} /><//></div></aside>`}
       </div>
     </div>
     <${TabBar} name=${name} />
@@ -118,8 +125,9 @@ const Rail = ({ name }) => html`<nav class="rail" aria-label=${t("nav.main")}>
 </nav>`;
 
 const TabBar = ({ name }) => html`<nav class="tabbar" aria-label=${t("nav.main")}>
-  ${[...PLACES, ["settings", "/settings"]].map(([place, path]) => html`<a href=${href(path)} aria-current=${current(place, name)}>
+  ${[...PLACES, ["settings", "/settings"]].map(([place, path]) => html`<a href=${href(path)} aria-current=${asking.value ? null : current(place, name)} onClick=${askNoMore}>
     <${Icon} name=${place} size=${22} />${t(`nav.${place}`)}${place === "alerts" && html`<${Badge} />`}</a>`)}
+  <button type="button" aria-pressed=${String(asking.value)} onClick=${askOrNot}><${Icon} name="ask" size=${22} />${t("nav.ask")}</button>
 </nav>`;
 
 function TopBar() {
@@ -136,6 +144,8 @@ function TopBar() {
     <button class="icon-button" type="button" lang=${other()} title=${t("app.language")} onClick=${() => setLang(other())}>${other() === "en" ? "EN" : nameOf("ko")}</button>
     <button class="icon-button" type="button" aria-label=${t("app.theme")} title=${t("app.theme")} onClick=${flip}>
       <${Icon} name=${theme.value === "dark" ? "sun" : "moon"} size=${18} /></button>
+    <button class="button primary ask-button" type="button" aria-pressed=${String(asking.value)} onClick=${askOrNot}>
+      <${Icon} name="ask" size=${16} />${t("nav.ask")}<kbd aria-hidden="true">.</kbd></button>
   </header>`;
 }
 
@@ -144,32 +154,35 @@ const flip = () => setTheme(theme.peek() === "dark" ? "light" : "dark");
 
 function Stage() {
   const stages = new Set([...store.servers.value.values()].map((each) => each.stage).filter(Boolean));
-  return stages.size === 1 && html`<span class="slash" aria-hidden="true">/</span><span class="stage">${[...stages][0]}</span>`;
+  const stage = stages.size === 1 ? [...stages][0] : store.stage.value;
+  return stage && html`<span class="slash" aria-hidden="true">/</span><span class="stage">${stage}</span>`;
 }
 
 /** Whether what is shown is true now. The dot beats once for every frame that came. */
 function Live() {
   const { state, since } = store.link.value;
+  const root = useRef(null);
   useEffect(() => effect(() => {
     store.ticked.value;
-    const dot = document.querySelector(".live");
-    if (!dot || document.hidden) return;
-    dot.classList.remove("beat");
-    requestAnimationFrame(() => dot.classList.add("beat"));
+    if (document.hidden) return;
+    root.current.classList.remove("beat");
+    requestAnimationFrame(() => root.current?.classList.add("beat"));
   }), []);
-  const age = duration(store.now.value - since);
-  return html`<span class="live push" data-state=${state} role="status"><span class="dot" aria-hidden="true"></span>
-    <span>${state === "delayed" || state === "lost" ? html`${t(`live.${state}`)} <span aria-hidden="true">${age}</span>` : t(`live.${state}`)}</span></span>`;
+  const age = state === "delayed" || state === "lost" ? duration(store.now.value - since) : "";
+  return html`<span ref=${root} class="live push" data-state=${state} role="status"><span class="dot" aria-hidden="true"></span>
+    <span>${t(`live.${state}`)}${age && html` <span aria-hidden="true">${age}</span>`}</span></span>`;
 }
+
+// Seconds that the API still wants to be left alone.
+const slowed = computed(() => Math.max(0, Math.ceil(slowedUntil.value / 1000 - store.now.value)));
 
 function Banners() {
   const { state, since } = store.link.value;
-  const slowed = slowedUntil.value > store.now.value * 1000;
   return html`
     ${state === "lost" && html`<div class="banner amber" role="alert"><${Glyph} status="warning" />
       <span>${t("live.frozen", clock(since, { seconds: true }))}</span>
       <button class="button small" type="button" onClick=${reconnect}>${t("live.reconnect")}</button></div>`}
-    ${slowed && html`<div class="banner" role="status"><span>${t("app.slowed", duration(slowedUntil.value / 1000 - store.now.value))}</span></div>`}
+    ${slowed.value > 0 && html`<div class="banner" role="status"><span>${t("app.slowed", duration(slowed.value))}</span></div>`}
     ${store.outdated.value && html`<div class="banner" role="status"><span>${t("app.newer")}</span>
       <button class="button small" type="button" onClick=${() => location.reload()}>${t("app.reload")}</button></div>`}`;
 }
@@ -184,6 +197,7 @@ function keyboard() {
     for (const key of ["/", "palette"]) module.bind(key, () => open("palette"));
     module.bind("?", () => open("shortcuts"));
     module.bind("t", flip);
+    module.bind(".", askOrNot);
     return module;
   });
   return keys;

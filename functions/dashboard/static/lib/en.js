@@ -44,6 +44,7 @@ export default {
   "nav.alerts": "Alerts",
   "nav.record": "Record",
   "nav.settings": "Settings",
+  "nav.ask": "Ask",
   "nav.open": (count) => `${count} open`,
   "find.title": "Search servers and alerts",
   "range.title": "How far back charts reach",

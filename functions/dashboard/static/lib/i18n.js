@@ -2,7 +2,7 @@
 // far back charts reach. And numbers, sizes and times as they are written in that language; what is not known is an en
 // dash, never a zero.
 
-import { signal } from "../vendor/preact.js";
+import { computed, signal } from "../vendor/preact.js";
 
 const LANG = "openmanager.lang", THEME = "openmanager.theme", REACH = "openmanager.reach";
 export const LANGUAGES = ["ko", "en"];
@@ -84,20 +84,25 @@ const BINARY = ["B", "KB", "MB", "GB", "TB", "PB"];
 
 /** Seconds since 1970 by this machine's clock, once a second. */
 export const now = signal(Math.floor(Date.now() / 1000));
+/** The same in steps of ten seconds, for what need not be rendered anew each second. */
+export const slowly = computed(() => now.value - (now.value % 10));
 
 const nothing = (v) => v === null || v === undefined || Number.isNaN(v);
 
 const formats = new Map();
 
-/** An Intl format, made once: making one costs more than a hundred uses. */
+/** An Intl format, made once for the same options object: making one costs more than a hundred uses. */
 function format(kind, options) {
-  const key = `${lang.value}|${kind.name}|${JSON.stringify(options)}`;
-  if (!formats.has(key)) formats.set(key, new kind(lang.value, options));
-  return formats.get(key);
+  let made = formats.get(options);
+  if (made?.of !== lang.value) {
+    made = { of: lang.value, format: new kind(lang.value, options) };
+    formats.set(options, made);
+  }
+  return made.format;
 }
 
-const plain = (v, digits) =>
-  format(Intl.NumberFormat, { minimumFractionDigits: digits, maximumFractionDigits: digits }).format(v);
+const DIGITS = [0, 1, 2].map((digits) => ({ minimumFractionDigits: digits, maximumFractionDigits: digits }));
+const plain = (v, digits) => format(Intl.NumberFormat, DIGITS[digits]).format(v);
 
 /** A value with its unit as the catalogue has it: "%", "B/s", "ms", "1/s", "s", "". */
 export function number(v, unit = "") {
@@ -139,22 +144,28 @@ export function duration(s) {
 /** How long ago an instant (s since 1970) was. It counts on where it is read by a component. */
 export function ago(at) {
   if (nothing(at)) return UNKNOWN;
-  const age = now.value - at;
+  // What is older than a minute changes its text slowly.
+  const age = (now.peek() - at < MINUTE ? now : slowly).value - at;
   return age < 5 ? t("time.just") : t("time.ago", duration(age));
 }
+
+const TIME = { hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
+const SECONDS = { ...TIME, second: "2-digit" };
+const [DAY_TIME, DAY_SECONDS] = [TIME, SECONDS].map((time) => ({ month: "short", day: "numeric", ...time }));
+const WHOLE = { dateStyle: "medium", timeStyle: "long" };
 
 /** The time of an instant (s since 1970), with the day where it is not today's. */
 export function clock(at, { seconds = false } = {}) {
   if (nothing(at)) return UNKNOWN;
   const when = new Date(at * 1000);
-  const time = { hour: "2-digit", minute: "2-digit", hourCycle: "h23", ...(seconds && { second: "2-digit" }) };
   const today = when.toDateString() === new Date(now.peek() * 1000).toDateString();
-  return format(Intl.DateTimeFormat, today ? time : { month: "short", day: "numeric", ...time }).format(when);
+  const [short, long] = seconds ? [SECONDS, DAY_SECONDS] : [TIME, DAY_TIME];
+  return format(Intl.DateTimeFormat, today ? short : long).format(when);
 }
 
 /** The same with the day and the zone, for hovering. */
 export const instant = (at) =>
-  nothing(at) ? UNKNOWN : format(Intl.DateTimeFormat, { dateStyle: "medium", timeStyle: "long" }).format(new Date(at * 1000));
+  nothing(at) ? UNKNOWN : format(Intl.DateTimeFormat, WHOLE).format(new Date(at * 1000));
 
 /** When something comes, between two spans in seconds: "29–54 min"; without a latest it may also never come. */
 export function range(earliest, latest) {

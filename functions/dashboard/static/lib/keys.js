@@ -12,7 +12,7 @@ export const LIST = [
   ["shortcut.search", ["/"]], ["shortcut.palette", ["⌘K", "Ctrl K"]],
   ["shortcut.overview", ["g", "o"]], ["shortcut.servers", ["g", "s"]], ["shortcut.alerts", ["g", "a"]], ["shortcut.record", ["g", "r"]],
   ["shortcut.move", ["j", "k"]], ["shortcut.open", ["Enter"]], ["shortcut.acknowledge", ["a"]], ["shortcut.silence", ["s"]],
-  ["shortcut.theme", ["t"]], ["shortcut.help", ["?"]], ["shortcut.close", ["Esc"]],
+  ["shortcut.ask", ["."]], ["shortcut.theme", ["t"]], ["shortcut.help", ["?"]], ["shortcut.close", ["Esc"]],
 ];
 
 let prefixed = 0;

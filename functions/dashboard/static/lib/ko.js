@@ -42,6 +42,7 @@ export default {
   "nav.alerts": "알림",
   "nav.record": "예측 기록",
   "nav.settings": "설정",
+  "nav.ask": "질문",
   "nav.open": (count) => `열린 알림 ${count}건`,
   "find.title": "서버·알림 검색",
   "range.title": "차트 기간",

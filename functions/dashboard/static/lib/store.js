@@ -41,6 +41,8 @@ export const arrived = signal(false);
 export const trouble = signal(null);
 /** The version that answers, and whether it is another one than this page's. */
 export const version = signal("");
+/** The stage of this deployment, "" where it is not said. */
+export const stage = signal("");
 export const outdated = signal(false);
 /** What somebody did that the feed has not confirmed yet: alert id → the fields it will have. */
 export const wishes = signal(new Map());
@@ -137,6 +139,7 @@ function snapshot(data) {
   hear(data.time, data.cadence_s);
   columns.value = data.columns;
   models.value = data.models ?? {};
+  stage.value = data.stage ?? "";
   const found = new Map();
   for (const each of data.servers) {
     const record = { recent: [], labels: {}, said: null, ...each };
@@ -179,8 +182,11 @@ function metrics({ time, servers: changed, seen = {}, key }) {
 function drawn(record, values, minute) {
   const share = values[CPU] === null ? null : Math.round(values[CPU] / (columns.peek()[CPU]?.scale ?? 1));
   const last = record.drawn ?? Math.floor(record.seen / 60);
-  if (!record.recent.length || minute <= last) return { recent: [...record.recent.slice(0, -1), share], drawn: last };
-  const gap = new Array(Math.min(RING, minute - last - 1)).fill(null);
+  if (record.recent.length && minute <= last) {
+    // The same list where nothing changed, so that nobody draws it anew.
+    return { recent: record.recent.at(-1) === share ? record.recent : [...record.recent.slice(0, -1), share], drawn: last };
+  }
+  const gap = record.recent.length ? new Array(Math.min(RING, minute - last - 1)).fill(null) : [];
   return { recent: [...record.recent, ...gap, share].slice(-RING), drawn: minute };
 }
 

@@ -65,6 +65,7 @@ export function follow(options) {
     current = new AbortController();
     const { signal } = current;
     const timer = setTimeout(() => current.abort(), CONNECT_MS);
+    let opened = false;
     let heard = false;
     let farewell = "";
     try {
@@ -86,8 +87,12 @@ export function follow(options) {
       for (;;) {
         const { done, value } = await reader.read();
         if (done) break;
-        heard = true;
-        options.onHeard?.();
+        // A greeting alone is no life: a line that opens and then stands still is lost.
+        if (opened || value.includes("data:")) {
+          heard = true;
+          options.onHeard?.();
+        }
+        opened = true;
         push(value);
       }
     } finally {

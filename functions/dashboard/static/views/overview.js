@@ -4,9 +4,9 @@ import { computed, html, untracked, useEffect, useRef, useState } from "../vendo
 import { get } from "../lib/api.js";
 import { mount, OLD_S } from "../lib/charts.js";
 import { Glyph, Icon } from "../lib/ui.js";
-import { clock, duration, known, number, percent, range as between, reach, t } from "../lib/i18n.js";
+import { clock, duration, known, number, percent, range as between, reach, slowly, t } from "../lib/i18n.js";
 import { href, serverPath } from "../lib/router.js";
-import { arrived, counts, judged, link, now, round, servers, STATUSES } from "../lib/store.js";
+import { arrived, counts, judged, link, round, servers, STATUSES } from "../lib/store.js";
 import { Fleet, FleetMap } from "./fleet.js";
 
 const ROWS = 5;
@@ -140,9 +140,10 @@ function Watch() {
   const { outlooks, error, again } = useOutlooks(ids);
   const more = Math.min(MANY, ranked.value.length) - FEW;
   return html`<section class="watching" aria-labelledby="watch">
-    <header class="section-head"><h2 id="watch">${t("watch.title")}</h2><span class="note">${t("watch.how")}</span>
+    <header class="section-head"><h2 id="watch">${t("watch.title")}</h2>
+      ${error ? html`<span class="note" role="alert">${t("watch.failed", error.status ? error.detail || error.title : t("app.unreachable"))}</span>
+        <button class="text-button" type="button" onClick=${again}>${t("app.retry")}</button>` : html`<span class="note how">${t("watch.how")}</span>`}
       ${more > 0 && html`<button class="text-button push" type="button" aria-expanded=${String(many)} onClick=${() => set(!many)}>${many ? t("watch.fewer") : t("watch.more", more)}</button>`}</header>
-    ${error && html`<div class="problem" role="alert"><span>${error.status ? error.detail || error.title : t("app.unreachable")}</span><button class="button small" type="button" onClick=${again}>${t("app.retry")}</button></div>`}
     <div class="watch" tabindex="-1">
       ${ids.map((id) => html`<${Risk} key=${id} id=${id} outlook=${outlooks.get(id)} />`)}
       ${arrived.value && !ids.length && html`<p class="note">${t("watch.none")}</p>`}
@@ -177,8 +178,9 @@ function Risk({ id, outlook }) {
   // Of a server that sends nothing that could run out there is a risk, but nothing to chart.
   const charted = outlook?.metric ? outlook : null;
   const known_ = charted?.history.values.findLast((v) => v !== null);
-  const old = outlook?.forecast && now.value - outlook.forecast.at > OLD_S ? Math.round((now.value - outlook.forecast.at) / MINUTE) : 0;
-  const words = !outlook ? "" : old ? t("watch.old", duration(old * MINUTE)) : outlook.next ? when(outlook.next) : outlook.forecast ? t("watch.calm") : lacking(said);
+  const age = outlook?.forecast ? slowly.value - outlook.forecast.at : 0;
+  const old = age > OLD_S;
+  const words = !outlook ? "" : old ? t("watch.old", duration(age)) : outlook.next ? when(outlook.next) : outlook.forecast ? t("watch.calm") : lacking(said);
   return html`<a class="risk" data-row href=${href(serverPath(id))}>
     <span class="risk-head"><${Glyph} status=${record.status} label /><b title=${id}>${id}</b>
       ${risk === null || risk === undefined ? html`<span class="note">${t("watch.unknown")}</span>` : html`<span class="chip model" title=${t("watch.risk")}>${percent(risk / 10)}</span>`}</span>
