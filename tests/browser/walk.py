@@ -16,7 +16,7 @@ _THERE = """(n) => {
 }"""
 # Text that its own box cuts off, and boxes that reach beyond the screen. What may be scrolled to is not cut.
 _CUT = """() => {
-  const found = [], wide = document.documentElement.clientWidth;
+  const found = [], wide = document.documentElement.clientWidth, hovers = matchMedia("(hover: hover)").matches;
   const scrolls = (el) => {
     for (let e = el.parentElement; e && e !== document.body; e = e.parentElement)
       if (/auto|scroll/.test(getComputedStyle(e).overflowX) && e.scrollWidth > e.clientWidth) return true;
@@ -32,6 +32,8 @@ _CUT = """() => {
     seen.add(el);
     if (!el.checkVisibility({visibilityProperty: true})) continue;
     if (el.closest(".visually-hidden, .skip, noscript, option")) continue;
+    // A long name may end in an ellipsis where a pointer shows all of it, but not on a phone.
+    if (hovers && el.closest("[title]")?.title.includes(el.textContent.trim())) continue;
     const range = document.createRange();
     range.selectNodeContents(walker.currentNode);
     const text = range.getBoundingClientRect();

@@ -50,7 +50,9 @@ const explained = (alert) => predicted(alert) || kindOf(alert) === "anomaly";
 export function whatOf(alert) {
   const kind = kindOf(alert);
   const metric = alert.facts?.metric;
-  const low = kind === "threshold" && alert.value !== null && alert.limit !== null && alert.value < alert.limit && alert.state !== "recovering";
+  // What eases or recovers from being too high is below its limit too.
+  const steady = alert.state !== "recovering" && !alert.easing;
+  const low = kind === "threshold" && steady && alert.value !== null && alert.limit !== null && alert.value < alert.limit;
   return t(`alerts.what.${kind}${low ? "_low" : ""}`, metric ? t(`metric.${metric}`) : alert.rule);
 }
 
