@@ -4,7 +4,7 @@ import { html, useComputed, useEffect, useRef, useState } from "../vendor/preact
 import { Glyph } from "../lib/ui.js";
 import { ago, duration, known, number, percent, t, UNKNOWN } from "../lib/i18n.js";
 import { go, href, route, serverPath } from "../lib/router.js";
-import { CPU, DISK, LOAD, MEMORY, NETWORK, STATUSES, counts, now, server, servers, value } from "../lib/store.js";
+import { CPU, DISK, LOAD, MEMORY, NETWORK, STATUSES, counts, server, servers, value } from "../lib/store.js";
 import "./forms.js";
 
 const PAGE = 120;
