@@ -5,6 +5,9 @@ from dataclasses import dataclass, replace
 from openmanager.errors import InvalidInput
 from openmanager.stores.feed import ID, Part, place
 
+# As JSON Schema; nothing is as good as no cursor at all.
+SCHEMA = {"type": "string", "pattern": f"^({ID.pattern}_{ID.pattern}_{ID.pattern})?$"}
+
 
 @dataclass(frozen=True, slots=True)
 class Cursor:

@@ -14,8 +14,18 @@ from openmanager.security.fields import without
 
 # Topic -> the events that belong to it.
 TOPICS = {"metrics": "metrics", "predictions": "prediction", "alerts": "alert", "models": "model"}
-_SERVERS = re.compile(r"\*|[A-Za-z0-9][A-Za-z0-9._:-]{0,127}\*?")
+_SERVERS = re.compile(r"[*]|[A-Za-z0-9][A-Za-z0-9._:-]{0,127}[*]?")
 MOST_SERVERS = 200
+
+
+def _comma_separated(item: str) -> dict[str, str]:
+    item = rf"\s*({item})\s*"
+    return {"type": "string", "pattern": f"^{item}(,{item})*$"}
+
+
+# As `Wish.read` takes them, in the words of JSON Schema.
+TOPICS_SCHEMA = _comma_separated("|".join(TOPICS))
+SERVERS_SCHEMA = _comma_separated(_SERVERS.pattern)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,8 @@ def reset() -> None:
         limits.local.cache_clear()
     if intake := sys.modules.get("openmanager.intake"):
         intake.forget()
+    if hub := sys.modules.get("openmanager.feed.hub"):
+        hub.forget()
     for name in ("keys", "revocations", "issuer", "events"):
         if room := sys.modules.get(f"openmanager.security.{name}"):
             room.forget()
