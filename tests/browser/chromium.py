@@ -19,7 +19,7 @@ from tests.live import LiveStack
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, CDPSession, ConsoleMessage, Page
 
-PATIENCE_S = 40
+PATIENCE_S = 60
 DESKTOP, PHONE = (1440, 900), (390, 844)
 SIZES = {"desktop": DESKTOP, "phone": PHONE}
 LANGUAGES = {"en": "en-GB", "ko": "ko-KR"}
@@ -220,6 +220,7 @@ def context(
         **({"has_touch": True, "is_mobile": True, "device_scale_factor": 2} if size == PHONE else {}),
         **more,
     )
+    made.set_default_timeout(PATIENCE_S * 1000)
     if session is not None:
         # As the login form leaves it; not again after the page has logged out.
         kept = json.dumps(json.dumps(session))

@@ -35,7 +35,7 @@ class Story:
     speed: float = 0.5
 
 
-# None of the victims is a database: what failed behind it would be taken for its doing, and told as one incident.
+# No victim and nobody silent is a database: what fails behind one is taken for its doing, and is told with it.
 TROUBLED = (
     Story("icn1", "disk_full", 5, 5, 0.6),
     Story("icn2", "disk_full", 8, 5, 0.9),
@@ -55,7 +55,7 @@ QUIET = (Story("sin1", "normal", 100, 70), Story("lhr1", "normal", 101, 70))
 _ALIKE = ("hkg1", "syd1", "cdg1", "sfo1", "bom1", "arn1", "cpt1", "yyz1", "dub1", "mad1", "osl1", "waw1")
 # Servers that fell silent so many minutes ago, by their place among the quiet; one that sends seldom enough not to be
 # called down for it yet; and how many are new.
-_SILENT = {5: 9, 17: 7, 29: 5}
+_SILENT = {5: 9, 15: 7, 29: 5}
 _SELDOM, _SELDOM_MIN, _SELDOM_SILENT_MIN = 40, 10, 7
 _YOUNG = 3
 

@@ -14,6 +14,9 @@ from tests.browser.walk import all_there, settled
 
 pytestmark = pytest.mark.interop
 
+# Of a table that is longer, until somebody asks for more.
+ROWS = 120
+
 # All that the overview says in numbers, read at one moment.
 READ = """() => {
   const number = (el) => Number((el?.textContent ?? "").replace(/[^0-9]/g, "") || 0);
@@ -79,10 +82,12 @@ def test_filtering_the_table_shows_as_many_as_the_tally_says(visit: Visit) -> No
     page = visit()
     all_there(page, FLEET)
     tally: dict[str, Any] = page.run(READ)["tally"]
-    for status in ("offline", "critical", "maintenance"):
+    assert {"offline", "critical"} <= tally.keys()
+    for status in tally:
         page.run("(s) => { location.hash = '#/servers?status=' + s; }", status)
         settled(page)
-        page.until("(n) => document.querySelectorAll('tbody tr').length === n", tally[status])
+        # A long list shows its first rows only.
+        page.until("(n) => document.querySelectorAll('tbody tr').length === n", min(tally[status], ROWS))
 
 
 def test_counts_hold_while_the_fleet_goes_on(visit: Visit) -> None:

@@ -4,7 +4,7 @@ import { html, useComputed, useEffect, useRef, useState } from "../vendor/preact
 import { Glyph } from "../lib/ui.js";
 import { ago, duration, known, number, percent, t, UNKNOWN } from "../lib/i18n.js";
 import { go, href, route, serverPath } from "../lib/router.js";
-import { CPU, DISK, LOAD, MEMORY, NETWORK, STATUSES, counts, server, servers, value } from "../lib/store.js";
+import { CPU, DISK, LOAD, MEMORY, NETWORK, STATUSES, counts, server, servers, silent, value } from "../lib/store.js";
 import "./forms.js";
 
 const PAGE = 120;
@@ -28,8 +28,11 @@ const COLUMNS = [
   { key: "seen", by: (r) => r.seen, text: (r) => ago(r.seen), class: "end" },
 ];
 
+// What a server said before it fell silent is no news: it would look as if it were well.
+const current = (r, column) => (r.status === "offline" || silent(r) ? null : value(r, column));
+
 function measured(key, column, unit) {
-  return { key, metric: true, column, unit, by: (r) => -(value(r, column) ?? -1), text: (r) => number(value(r, column), unit), class: "end" };
+  return { key, metric: true, column, unit, by: (r) => -(current(r, column) ?? -1), text: (r) => number(current(r, column), unit), class: "end" };
 }
 
 function next(record) {
@@ -111,7 +114,7 @@ const Status = ({ of }) => html`<${Glyph} status=${of.value} label />`;
 function Cell({ cell, column: { key, column, unit, text, class: name } }) {
   const words = useComputed(() => (cell ? text(cell.value) : UNKNOWN));
   const grade = useComputed(() => {
-    const v = cell && unit === "%" ? value(cell.value, column) : null;
+    const v = cell && unit === "%" ? current(cell.value, column) : null;
     return `c-${key} ${name ?? ""} ${v >= 90 ? "high crit" : v >= 75 ? "high" : ""}`;
   });
   return html`<td class=${grade}>${words}</td>`;
