@@ -65,7 +65,11 @@ export default function Ask({ close }) {
     return () => before?.isConnected && before.focus();
   }, []);
   const count = log.value.length;
-  useEffect(() => list.current?.lastElementChild?.scrollIntoView({ block: "start" }), [count, waiting.value]);
+  useEffect(() => {
+    // Only the log scrolls; to the beginning of the newest answer.
+    const newest = list.current?.lastElementChild;
+    if (newest) list.current.scrollTop = newest.offsetTop - 4;
+  }, [count, waiting.value]);
   const send = (question) => { type(""); ask(question); input.current.focus({ preventScroll: true }); };
   const submit = (event) => { event.preventDefault(); send(text); };
   const key = (event) => {
@@ -125,7 +129,7 @@ function Answer({ answer: { text, evidence, chart, check, link, choices }, took,
     ${evidence.length > 0 && html`<ol class="ask-evidence">${evidence.map((each) => html`<li value=${each.n}><span class="n" aria-hidden="true">${each.n}</span>
       <span>${each.fact}<span class="note" title=${`${each.tool} ${JSON.stringify(each.arguments)}`}>${span(each.window)}</span></span></li>`)}</ol>`}
     ${check && html`<${Check} check=${check} />`}
-    <p class="note ask-source"><span>${t("ask.source", evidence.length, number(Math.max(0.1, took), "s"))}</span>
+    <p class="note ask-source"><span>${t("ask.source", evidence.length, Math.max(0.1, took).toFixed(1))}</span>
       ${link && html`<a href=${link}>${t("ask.view")}</a>`}</p>
   </div>`;
 }
@@ -171,13 +175,15 @@ function Figure({ chart: { server, metric, from, to } }) {
       if (gone) return null;
       const values = [...(past.metrics[metric] ?? [])];
       while (values.length && values.at(-1) === null) values.pop();
+      const first = Math.max(0, values.findIndex((v) => v !== null));
+      values.splice(0, first);
       if (!values.length) { set((s) => ({ ...s, empty: true })); return null; }
       const forecast = verdict && verdict.status !== "offline" ? verdict.forecasts[metric] : null;
       const there = values.filter((v) => v !== null);
       return mount(box.current, {
-        history: { start: past.times[0], step: past.step, values }, unit, limit: LIMITS[metric] ?? null, size: "large",
+        history: { start: past.times[first], step: past.step, values }, unit, limit: LIMITS[metric] ?? null, size: "large",
         forecast: forecast ? { ...forecast, at: verdict.minute, step: 60 } : null,
-        label: t("ask.shows", server, metricName(metric), there.length, clock(past.times[0]), number(there.at(-1), unit)),
+        label: t("ask.shows", server, metricName(metric), there.length, clock(past.times[first]), number(there.at(-1), unit)),
       });
     }
     return () => { gone = true; plot?.destroy(); };

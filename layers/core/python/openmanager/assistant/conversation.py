@@ -16,8 +16,8 @@ from openmanager.assistant.wording import SUGGESTIONS
 from openmanager.security.roles import Identity
 from openmanager.stores import sessions
 
-# What each tool is asked for names, before anything is understood.
-_NAMES = Call("list_predictions")
+# Where names of servers are known from, before anything is understood: the first costs one command.
+_JUDGED, _SENDING = Call("list_predictions"), Call("list_servers")
 
 
 def ask(asked: Asked, who: Identity, now_s: float | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -36,10 +36,13 @@ def ask(asked: Asked, who: Identity, now_s: float | None = None) -> Iterator[tup
             looked[key] = tools.use(call, who.role, int(now_s * 1000))
         return looked[key]
 
-    fleet = use(_NAMES)["predictions"]
-    question = understand(
-        asked.question, [p["server"] for p in fleet], {p["role"] for p in fleet}, before, asked.language
-    )
+    judged = use(_JUDGED)["predictions"]
+    known = {p["server"]: p["role"] for p in judged}
+    question = understand(asked.question, list(known), set(known.values()), before, asked.language)
+    if question.named.unknown:
+        # It may have begun to send a moment ago.
+        known |= {s["id"]: s.get("role", "") for s in use(_SENDING)["servers"]}
+        question = understand(asked.question, list(known), set(known.values()), before, asked.language)
     question = replace(question, now_s=now_s, mode=asked.mode, offset_m=asked.offset_m)
     understood = _understood(question)
     yield "understood", understood

@@ -79,7 +79,10 @@ class Draft:
 
     def say(self, key: str, **parts: Any) -> None:
         """Add a sentence from the table; parts are figures, servers' names or texts."""
-        self._text.append(self._parts(key, parts))
+        first, *others = self._parts(key, parts)
+        if "server" not in first:
+            first = first | {"text": first["text"][:1].upper() + first["text"][1:]}
+        self._text.append([first, *others])
 
     def server(self, name: str) -> Part:
         """A server's name as a part of a sentence."""
@@ -118,10 +121,12 @@ class Draft:
         """How to see the same on the server itself, by a command that changes nothing."""
         command = checks.COMMANDS.get(subject)
         if command:
+            names = METRIC_NAMES[self.question.language]
+            what = names.get(subject) or self.word(f"{subject} check")
             why = SENTENCES[self.question.language]["check on" if server else "check"]
             self._check = {
                 "command": command,
-                "why": why.format(server=plain(server), what=self.metric_name(subject) or self.word(subject)),
+                "why": why.format(server=plain(server), what=what),
             }
 
     def choose(self, shown: str, ask: str) -> None:

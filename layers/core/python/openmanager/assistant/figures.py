@@ -20,6 +20,9 @@ REDUCTIONS: Mapping[str, Callable[[list[float]], float]] = {
     "change": lambda values: values[-1] - values[0],
 }
 _DECIMALS = 3
+# Between a number and its unit, which stay on one line; and units that stand without it.
+_KEPT = "\u00a0"
+_BEFORE = {"": "", "number": "", "%": "%"}
 
 
 def find(result: Any, path: Path, reduce: str = "") -> Any:
@@ -69,7 +72,7 @@ def spoken(value: Any, unit: str, language: str, offset_m: int) -> str:
         return _bytes(value)
     if unit == "count":
         return str(int(value))
-    return f"{_number(value)} {unit}" if unit not in ("", "number") else _number(value)
+    return f"{_number(value)}{_BEFORE.get(unit, _KEPT + unit)}"
 
 
 def unit_of(metric: str) -> str:
@@ -96,23 +99,23 @@ def _number(value: float) -> str:
 def _share(value: float) -> str:
     percent = 100 * value
     if 0 < percent < 1:
-        return "<1 %"
-    return f"{percent:.0f} %"
+        return "<1%"
+    return f"{percent:.0f}%"
 
 
 def _bytes(value: float) -> str:
     for unit in ("B/s", "kB/s", "MB/s"):
         if abs(value) < 1000:
-            return f"{_number(value)} {unit}"
+            return f"{_number(value)}{_KEPT}{unit}"
         value /= 1000
-    return f"{_number(value)} GB/s"
+    return f"{_number(value)}{_KEPT}GB/s"
 
 
 def _duration(value: float, language: str) -> str:
-    sizes = ((86_400, " d", "일"), (3600, " h", "시간"), (60, " min", "분"), (1, " s", "초"))
+    sizes = ((86_400, "d", "일"), (3600, "h", "시간"), (60, "min", "분"), (1, "s", "초"))
     # Minutes up to 99, hours up to two days: the same as on the dashboard.
     least = (172_800, 5_970, 60)
     size = next((row for row, n in zip(sizes, least, strict=False) if abs(value) >= n), sizes[-1])
     number = value / size[0]
     text = _number(round(number, 1) if size[0] >= 3600 else round(number))
-    return text + (size[2] if language == "ko" else size[1])
+    return text + (size[2] if language == "ko" else _KEPT + size[1])

@@ -88,7 +88,7 @@ performance 4: most, highest, top, busiest, heaviest, largest, biggest, slowest,
 status 6: urgent*, attention, look at first, most important, priority, priorities, 급한, 시급, 긴급, 주의가 필요
 status 5: overview, summary, summari*, everything, all servers, all good, all ok, all right, fleet, how are we, are we, how is it going, how are things, how are the servers, state of the servers, status of the servers, what is going on, what going on, 전체, 현황, 요약, 전반, 모두, 다 괜찮, 다들, 괜찮, 별일, 서버들 상태, 어떤 서버들
 status 3: how many, list, status, 몇 대, 몇대, 목록, 상태
-server 3: tell me about, about
+server 3: tell me about
 """.strip().splitlines()
     for head, _, cues in [line.partition(":")]
     for intent, weight in [head.split()]
@@ -162,6 +162,18 @@ software: kernel version, os version, operating system, package version*, instal
 requests: requests per second, http status, error rate, 404, 500 errors, visitors, users online, 초당 요청, 방문자, 에러율, 오류율
 queries: slow quer*, sql quer*, database size, table size*, 슬로우 쿼리, 쿼리, 테이블 크기
 certificates: certificate*, ssl, tls, domain expir*, 인증서
+""")
+
+# Of questions about the audit log: how the actions begin that they are about.
+ACTIONS = _table("""
+login.fail login.wait login.flood: failed login*, failed log ins, failed log-in*, failed sign-in*, login failure*, login .. fail*, wrong password*, brute force, 로그인 실패, 로그인 .. 실패, 비밀번호 오류, 인증 실패
+login: login*, log-in*, logged in, log in, log ins, sign-in*, sign in*, signed in, signin*, 로그인, 접속 시도
+refused token.refused: refused, denied, unauthor*, forbidden, 거부, 권한 없
+user.: user*, account*, 사용자, 계정
+key.: api key*, keys, api 키
+rule.: rule*, threshold*, 규칙, 임계
+silence.: silence*, muted, 무음, 침묵
+alert.: acknowledge*, 확인 처리
 """)
 
 # What says nothing of the subject. A question that has no cue, and more than these, is about something else.

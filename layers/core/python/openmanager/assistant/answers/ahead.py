@@ -4,7 +4,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from openmanager.assistant import times
-from openmanager.assistant.answers.steps import Steps, joined, one_server, prediction, predictions, valued, wanted
+from openmanager.assistant.answers.steps import (
+    Steps,
+    joined,
+    one_server,
+    prediction,
+    predictions,
+    servers,
+    valued,
+    wanted,
+)
 from openmanager.assistant.draft import Draft, Part
 from openmanager.assistant.wording import length
 from openmanager.catalog import FORECAST_METRICS, METRIC
@@ -77,6 +86,7 @@ def _nothing(d: Draft, asked: list[Any], metrics: tuple[str, ...]) -> Steps:
     within = d.word("within").format(span=length(q.horizon, q.language)) if q.horizon else ""
     if not q.servers:
         d.say("capacity none" if known else "capacity unknown all", within=within)
+        yield from _fullest(d, metrics)
         return
     for name in q.servers:
         n, about = yield from one_server(d, name)
@@ -92,6 +102,20 @@ def _nothing(d: Draft, asked: list[Any], metrics: tuple[str, ...]) -> Steps:
             _waits(d, n, about["verdict"])
     if len(q.servers) == 1:
         d.link = f"#/servers/{name}"
+
+
+def _fullest(d: Draft, metrics: tuple[str, ...]) -> Steps:
+    """How far from it the fullest are: of the metric asked about, else of disk space, which is what people mean."""
+    q = d.question
+    metric = metrics[0] if len(metrics) == 1 else "filesystem_utilization"
+    n, result = yield from servers(d)
+    found = [s for s in result["servers"] if metric in s["metrics"] and wanted(d, s["id"], s.get("role", ""))]
+    top = sorted(found, key=lambda s: (-s["metrics"][metric], s["id"]))[: q.count or _TOLD]
+    if top:
+        parts = [valued(d, s["id"], d.metric(n, ["servers", {"id": s["id"]}, "metrics", metric], metric)) for s in top]
+        d.say("ranked", metric=d.metric_name(metric), parts=joined(parts))
+        d.check(metric, top[0]["id"])
+        d.link = f"#/servers/{top[0]['id']}"
 
 
 def predictions_of_risk(d: Draft, found: Any) -> list[tuple[float, str, Mapping[str, Any]]]:
@@ -121,7 +145,8 @@ def risks(d: Draft) -> Steps:
         d.say("risks", parts=joined(parts))
         d.about = [s for _, s, _ in top]
         _, first, worst = top[0]
-        d.say("risk parts", parts=_made_of(d, prediction(d, worst), worst["risk"], ["risk"]))
+        made = _made_of(d, prediction(d, worst), worst["risk"], ["risk"])
+        d.say("risk parts of", server=d.server(first), parts=made)
         d.link = f"#/servers/{first}"
         d.check(_main({"verdict": worst, "metrics": {}}), first)
     if q.horizon and times.horizon_s(q.horizon, q.now_s, q.offset_m) > 1800:

@@ -4,6 +4,7 @@ from typing import Any
 
 from openmanager.assistant.answers.steps import (
     Steps,
+    counted,
     joined,
     metrics,
     one_server,
@@ -42,7 +43,7 @@ def status(d: Draft) -> Steps:
         d.about = names
         return
     counts = [(s, d.figure(n, ["servers", {**of_role, "status": s}], "count", "count")) for s in _WORST_FIRST]
-    parts = joined([[count, {"text": f" {d.word(s)}"}] for s, count in counts if count["value"]])
+    parts = joined([counted(d, count, s) for s, count in counts if count["value"]])
     d.say("tally of role" if q.role else "tally", count=every, role=q.role, parts=parts)
     for level in ("offline", "critical"):
         if names := [s["id"] for s in found if s["status"] == level]:

@@ -4,6 +4,8 @@ from typing import Any
 
 from openmanager.assistant.answers.steps import Steps, ask_again, joined, metrics, servers, window_name
 from openmanager.assistant.draft import Call, Draft, Refused, plain
+from openmanager.assistant.matching import Text
+from openmanager.assistant.words import ACTIONS
 from openmanager.catalog import METRIC
 
 _OFFERED = ("cpu_utilization", "memory_used_effective", "filesystem_utilization", "load_5m")
@@ -126,18 +128,25 @@ def security(d: Draft) -> Steps:
         return
     n = d.look(call, found, start, stop)
     d.fact(n, "fact audit", count=d.figure(n, ["rows"], "count", "count"), window=said)
-    kinds = sorted({row["action"] for row in found["rows"]}, key=lambda k: (_place(k), k))
+    rows = [row for row in found["rows"] if row["action"].startswith(_asked_kind(q.text))]
+    kinds = sorted({row["action"] for row in rows}, key=lambda k: (_place(k), k))
     counts = [(k, d.figure(n, ["rows", {"action": k}], "count", "count")) for k in kinds]
     if not counts:
         d.say("audit none", window=said)
         return
-    d.say("audit counts", window=said, parts=joined([[c, {"text": f" {d.word(k)}"}] for k, c in counts]))
-    told = [row for row in found["rows"] if row["action"] in _FAILED] or found["rows"]
+    d.say("audit counts", window=said, parts=joined([[{"text": f"{d.word(k)} "}, c] for k, c in counts]))
+    told = [row for row in rows if row["action"] in _FAILED] or rows
     for row in told[-_MOST_ROWS:][::-1]:
         at = d.figure(n, ["rows", {"seq": row["seq"]}, "at"], "time")
         d.say("audit line", time=at, **{k: plain(row[k]) for k in ("actor", "action", "target")})
     if not found["all"]:
         d.say("audit more")
+
+
+def _asked_kind(asked: str) -> tuple[str, ...]:
+    """How the actions begin that a question is about."""
+    kinds, _ = Text.of(asked).take(ACTIONS)
+    return tuple(kinds[0].split()) if kinds else ("",)
 
 
 def _place(action: str) -> int:

@@ -24,7 +24,7 @@ def one_server(d: Draft, server: str) -> Looked:
     result = yield (call := Call("get_server", {"server": server}))
     judged = result["judged"]
     n = d.look(call, result, judged or result["seen"], max((judged or 0) + 60, result["seen"]))
-    d.fact(n, "fact server", server=d.server(server), time=d.time(judged or result["seen"]))
+    d.fact(n, "fact server", server=d.server(server))
     return n, result
 
 
@@ -41,7 +41,7 @@ def prediction(d: Draft, verdict: Any) -> int:
     """Take one of those as evidence of its own."""
     server, minute = verdict["server"], verdict["minute"]
     n = d.look(Call("get_prediction", {"server": server}), verdict, minute, minute + 60)
-    d.fact(n, "fact prediction", server=d.server(server), time=d.time(minute))
+    d.fact(n, "fact prediction", server=d.server(server))
     return n
 
 
@@ -68,7 +68,14 @@ def standing(d: Draft, n: int) -> list[Part]:
     """How many alerts are open, by state; a pending one is none yet."""
     states = ("firing", "acknowledged", "recovering", "nodata")
     counts = [(s, d.figure(n, ["alerts", {"state": s}], "count", "count")) for s in states]
-    return joined([[count, {"text": f" {d.word(state)}"}] for state, count in counts if count["value"]])
+    return joined([counted(d, count, state) for state, count in counts if count["value"]])
+
+
+def counted(d: Draft, count: Part, word: str) -> list[Part]:
+    """How many of what."""
+    if d.question.language == "ko":
+        return [{"text": f"{d.word(word)} "}, count]
+    return [count, {"text": f" {d.word(word)}"}]
 
 
 def joined(groups: Sequence[Sequence[Part]], between: str = ", ") -> list[Part]:

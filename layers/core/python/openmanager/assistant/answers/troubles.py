@@ -45,7 +45,7 @@ def anomalies(d: Draft) -> Steps:
     anomalous = [p for p in found["predictions"] if wanted(d, p["server"], p["role"]) and _is_anomalous(p)]
     anomalous.sort(key=lambda p: (-p["anomaly"]["score"] / max(p["anomaly"]["threshold"], 1e-9), p["server"]))
     if not anomalous:
-        d.say("ordinary", all=all_)
+        d.say("ordinary" if all_["value"] else "anomaly unknown all", all=all_)
         return
     some = d.figure(n, ["predictions", {**judged, "anomaly/anomalous": True}], "count", "count")
     names = [p["server"] for p in anomalous]
@@ -173,22 +173,33 @@ def _fired(d: Draft, call: Call, found: Any, said: str, key: str) -> Steps:
     q = d.question
     fired = [e for e in found["events"] if e["what"] == "firing" and wanted(d, e["alert"]["server"], q.role)]
     d.link = "#/alerts"
-    if not fired:
-        d.say(f"{key} none", window=said)
-        return
-    yield from ()
-    filters = {"what": "firing"} | ({"alert/server": q.servers[0]} if len(q.servers) == 1 else {})
-    count = d.figure(n, ["events", filters], "count", "count")
-    lines = [
-        [d.server(e["alert"]["server"]), {"text": f" {d.word(e['alert']['rule'])} "},
-         d.figure(n, ["events", {"id": e["id"]}, "at"], "time")]
-        for e in fired[:_TOLD]
+    if fired:
+        filters = {"what": "firing"} | ({"alert/server": q.servers[0]} if len(q.servers) == 1 else {})
+        count = d.figure(n, ["events", filters], "count", "count")
+        lines = [_event(d, e["alert"], d.figure(n, ["events", {"id": e["id"]}, "at"], "time")) for e in fired[:_TOLD]]
+        parts = joined(lines) + [{"text": d.word("and more")}] * (len(fired) > _TOLD)
+        d.say(key, count=count, window=said, parts=parts)
+    # The history is written every few minutes; what is open is known at once.
+    known = {(e["alert"]["server"], e["alert"]["rule"], e["alert"]["fired"]) for e in fired}
+    m, found_open = yield from open_alerts(d, call.arguments.get("server", ""))
+    newer = [
+        a for a in found_open["alerts"]
+        if a["fired"] and call.arguments["from"] <= a["fired"] < call.arguments["to"]
+        and call.arguments.get("rule", a["rule"]) == a["rule"]
+        and wanted(d, a["server"], q.role) and (a["server"], a["rule"], a["fired"]) not in known
     ]  # fmt: skip
-    parts = joined(lines) + [{"text": d.word("and more")}] * (len(fired) > _TOLD)
-    d.say(key, count=count, window=said, parts=parts)
+    if newer:
+        lines = [_event(d, a, d.figure(m, ["alerts", {"id": a["id"]}, "fired"], "time")) for a in newer[:_TOLD]]
+        d.say("fired open", parts=joined(lines) + [{"text": d.word("and more")}] * (len(newer) > _TOLD))
+    if not fired and not newer:
+        d.say(f"{key} none", window=said)
     if found["next"]:
         d.say("fired more")
-    d.about = list(dict.fromkeys(e["alert"]["server"] for e in fired))
+    d.about = list(dict.fromkeys([e["alert"]["server"] for e in fired] + [a["server"] for a in newer]))
+
+
+def _event(d: Draft, alert: Mapping[str, Any], at: Part) -> list[Part]:
+    return [d.server(alert["server"]), {"text": f" {d.word(alert['rule'])} "}, at]
 
 
 def causes(d: Draft) -> Steps:
@@ -202,7 +213,7 @@ def causes(d: Draft) -> Steps:
         d.say("not there", server=d.server(server))
         return
     n = d.look(call, found, found["minute"], found["minute"] + 60)
-    d.fact(n, "fact explanation", server=d.server(server), time=d.time(found["minute"]))
+    d.fact(n, "fact explanation", server=d.server(server))
     _reasons(d, n, server, found)
     d.link = f"#/servers/{server}"
     d.about = [server]
@@ -310,7 +321,7 @@ def advice(d: Draft) -> Steps:
         d.say("not there", server=d.server(server))
         return
     n = d.look(call, found, found["minute"], found["minute"] + 60)
-    d.fact(n, "fact explanation", server=d.server(server), time=d.time(found["minute"]))
+    d.fact(n, "fact explanation", server=d.server(server))
     subject = d.question.metric or _subject(found)
     d.link = f"#/servers/{server}"
     d.about = [server]
