@@ -87,7 +87,7 @@ export default function Ask({ close }) {
       ${log.value.map((entry) => html`<${Entry} key=${entry.id} entry=${entry} send=${send} />`)}
     </div>
     <form class="ask-form" onSubmit=${submit}>
-      <div class="ask-hints">${suggestions().map((each) => html`<button type="button" class="chip" onClick=${() => send(each)}>${each}</button>`)}</div>
+      <div class="ask-hints">${suggestions().map((each) => html`<button type="button" class="ask-chip" onClick=${() => send(each)}>${each}</button>`)}</div>
       <div class="ask-line">
         <input type="text" ref=${input} aria-label=${t("ask.label")} placeholder=${t("ask.hint", example())} maxlength=${LONGEST} enterkeyhint="send"
           autocomplete="off" value=${text} onInput=${(event) => type(event.target.value)} />
@@ -124,7 +124,7 @@ function Answer({ answer: { text, evidence, chart, check, link, choices }, took,
   const several = evidence.length > 1;
   return html`<div class="ask-answer">
     ${text.map((sentence) => html`<p>${sentence.map((part) => html`<${Part} part=${part} evidence=${evidence} several=${several} />`)}</p>`)}
-    ${choices && html`<div class="ask-hints">${choices.map((each) => html`<button type="button" class="chip" onClick=${() => send(each.ask)}>${each.text}</button>`)}</div>`}
+    ${choices && html`<div class="ask-hints">${choices.map((each) => html`<button type="button" class="ask-chip" onClick=${() => send(each.ask)}>${each.text}</button>`)}</div>`}
     ${chart && html`<${Figure} key=${`${chart.server}|${chart.metric}|${chart.from}`} chart=${chart} />`}
     ${evidence.length > 0 && html`<ol class="ask-evidence">${evidence.map((each) => html`<li value=${each.n}><span class="n" aria-hidden="true">${each.n}</span>
       <span>${each.fact}<span class="note" title=${`${each.tool} ${JSON.stringify(each.arguments)}`}>${span(each.window)}</span></span></li>`)}</ol>`}

@@ -24,7 +24,7 @@ export default {
   "ask.looking": "Looking it up …",
   "ask.evidence": "evidence",
   "ask.check": "Check first (read-only)",
-  "ask.source": (n, took) => `Rule-based answer · ${n === 1 ? "1 source" : `${n} sources`} · ${took}`,
+  "ask.source": (n, took) => `Rule-based answer · ${n === 1 ? "1 source" : `${n} sources`} · ${took} s`,
   "ask.view": "Show the view",
   "ask.shows": (server, metric, n, from, value) => `${metric} of ${server}: ${n} values from ${from}, the last ${value}`,
   "ask.status": "What is most urgent now?",

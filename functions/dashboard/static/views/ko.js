@@ -24,7 +24,7 @@ export default {
   "ask.looking": "찾는 중 …",
   "ask.evidence": "근거",
   "ask.check": "먼저 확인 (읽기 전용)",
-  "ask.source": (n, took) => `규칙 기반 답변 · 출처 ${n}개 · ${took}`,
+  "ask.source": (n, took) => `규칙 기반 답변 · 출처 ${n}개 · ${took}초`,
   "ask.view": "화면 열기",
   "ask.shows": (server, metric, n, from, value) => `${server}의 ${metric}: ${from}부터 값 ${n}개, 마지막 ${value}`,
   "ask.status": "지금 가장 급한 게 뭐야?",
