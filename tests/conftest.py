@@ -28,6 +28,15 @@ def pytest_unconfigure() -> None:
     LOOP.close()
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show the figures that a test has recorded as `told`."""
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            for name, text in getattr(report, "user_properties", ()):
+                if name == "told" and report.when == "call":
+                    terminalreporter.write_line(text)
+
+
 API_KEY = "test-api-key-0123456789abcdef"
 
 TABLES = """

@@ -22,7 +22,7 @@ def issue_ticket(who: Viewer) -> dict[str, Any]:
     return {"ticket": tickets.issue(who.name), "expires_in": tickets.LIFE_S}
 
 
-@app.get("/api/stream", status_code=200, response_class=sse.EventStream)
+@app.get("/api/stream", status_code=200, response_class=sse.EventStream, responses=sse.ANSWER)
 async def stream(_: TicketHolder, asked: Asked, after: After, still: Still) -> Response:
     """A snapshot, then every event as it comes, until `bye`; a reader comes back with the last id it saw."""
     return await sse.open_stream(asked, after, still)

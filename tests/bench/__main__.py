@@ -1,4 +1,5 @@
-"""`python -m tests.bench [PART...]`: by default those that take minutes; `pages` and `demo` take half an hour.
+"""`python -m tests.bench [PART...]`: by default those that take minutes; `pages` and `demo` take half an hour, `contract`
+takes ten minutes.
 
 `dashboard` needs a browser and an environment of its own: `make bench-dashboard`.
 """
@@ -14,8 +15,8 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from tests.bench.output import say
 
-PARTS = ("codec", "commands", "throughput", "authentication", "faults", "inference", "rounds")
-LONG = ("pages", "demo", "dashboard")
+PARTS = ("codec", "commands", "throughput", "authentication", "faults", "inference", "rounds", "feed")
+LONG = ("pages", "demo", "contract", "dashboard")
 
 
 def run(part: str, sizes: list[int]) -> None:
@@ -36,10 +37,18 @@ def run(part: str, sizes: list[int]) -> None:
         from tests.bench import authentication
 
         authentication.main()
+    elif part == "contract":
+        from tests.bench import contract
+
+        contract.main()
     elif part == "rounds":
         from tests.bench import rounds
 
         rounds.main()
+    elif part == "feed":
+        from tests.bench import feed
+
+        feed.main()
     elif part == "pages":
         from tests.bench import pages
 

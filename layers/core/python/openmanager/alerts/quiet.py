@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from openmanager.alerts.texts import MOST_NAMES, NAMES, TEXT, are_names, storable
 from openmanager.errors import InvalidInput
 from openmanager.telemetry.samples import LATEST_S
+from openmanager.whole import whole
 
 LONGEST_SILENCE_S = 30 * 86_400
 MAX_ITEMS = 500
@@ -137,7 +138,7 @@ _silence = _described(
     start={"description": "seconds since 1970; else now"},
     end={"description": "seconds since 1970, in the place of `minutes`; at most 30 days after the start"},
 )
-_minutes = {"type": "integer", "minimum": 1, "maximum": LONGEST_SILENCE_S // 60}
+_minutes = {"type": "integer", "minimum": 1, "maximum": LONGEST_SILENCE_S // 60, "description": "from the start on"}
 SILENCE: dict[str, Any] = _silence | {
     "properties": {"minutes": _minutes}
     | {name: shape for name, shape in _silence["properties"].items() if name not in SET_BY_US},
@@ -182,9 +183,10 @@ def _values(kind: type[Any], item: Any, defaults: Mapping[str, Any]) -> dict[str
             values[name] = tuple(value)
         elif f.type is int or f.type == "int":
             # Bounded, or an end that Postgres takes for no number would keep the archive from its work.
-            if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= LATEST_S:
+            number = whole(value)
+            if number is None or not 0 <= number <= LATEST_S:
                 raise InvalidInput(name, f"{str(value)[:64]!r} is not a whole number from 0 to {LATEST_S}")
-            values[name] = value
+            values[name] = number
         elif not isinstance(value, str) or len(value) > _LONGEST_TEXT or not storable(value):
             raise InvalidInput(name, f"must be a text of at most {_LONGEST_TEXT} characters")
         else:

@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 from openmanager.alerts.texts import MOST_NAMES, NAMES, are_names
 from openmanager.catalog import METRIC
 from openmanager.errors import InvalidInput
+from openmanager.whole import whole
 
 Kind = Literal["threshold", "offline", "anomaly", "failure", "exhaustion", "quality"]
 Severity = Literal["warning", "critical"]
@@ -165,9 +166,10 @@ def _value(name: str, value: Any) -> Any:
             raise InvalidInput(name, f"{str(value)[:64]!r} is not a number up to {_LARGEST:g}")
         return None if value is None else float(value)
     if name in _MINUTES or name == "weekly_budget":
-        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _WEEK_MIN:
+        minutes = whole(value)
+        if minutes is None or not 0 <= minutes <= _WEEK_MIN:
             raise InvalidInput(name, f"{value!r} is not a whole number from 0 to {_WEEK_MIN}")
-        return value
+        return minutes
     if name in ("above", "enabled"):
         if not isinstance(value, bool):
             raise InvalidInput(name, f"{value!r} is not true or false")

@@ -1,12 +1,16 @@
 """What starts a run, as a request says it."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from openmanager.demo.fleet import FEWEST, MOST
 from openmanager.demo.runs import LONGEST_MIN, PAST_MIN
 from openmanager.errors import InvalidInput
+from openmanager.whole import whole
+
+
+Whole = Annotated[int, BeforeValidator(lambda value: value if whole(value) is None else whole(value))]
 
 
 class StartRun(BaseModel):
@@ -18,11 +22,11 @@ class StartRun(BaseModel):
     )
 
     scenario: Literal["normal", "spike", "memory_leak", "ddos", "performance_degradation", "disk_full"] = "normal"
-    servers: int = Field(default=12, ge=FEWEST, le=MOST)
-    minutes: int = Field(default=30, ge=5, le=LONGEST_MIN, description="until it ends by itself")
-    seed: int = Field(default=1, ge=0, lt=1 << 32, description="decides who, when and how fast")
+    servers: Whole = Field(default=12, ge=FEWEST, le=MOST)
+    minutes: Whole = Field(default=30, ge=5, le=LONGEST_MIN, description="until it ends by itself")
+    seed: Whole = Field(default=1, ge=0, lt=1 << 32, description="decides who, when and how fast")
     speed: float | None = Field(default=None, ge=0.1, le=12, description="1: an hour for the story; null: the minutes")
-    past: int = Field(default=PAST_MIN, ge=0, le=PAST_MIN, description="ordinary minutes that come before")
+    past: Whole = Field(default=PAST_MIN, ge=0, le=PAST_MIN, description="ordinary minutes that come before")
 
 
 # Read by itself, whatever type a sender gives the body: curl calls JSON a form unless it is told.

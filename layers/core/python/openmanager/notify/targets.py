@@ -12,6 +12,7 @@ from openmanager.alerts.texts import MOST_NAMES, are_names, storable
 from openmanager.errors import InvalidInput
 from openmanager.notify.notice import SEVERITIES, Severity
 from openmanager.security.sealing import Sealed
+from openmanager.whole import whole
 
 Channel = Literal["webhook", "slack", "discord", "telegram", "pagerduty", "ntfy", "email"]
 Language = Literal["en", "ko"]
@@ -99,9 +100,10 @@ def _read_url(value: Any) -> str:
 
 def _whole(low: int, high: int) -> Check:
     def read(value: Any) -> int:
-        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        number = whole(value)
+        if number is None or not low <= number <= high:
             raise ValueError(f"must be a whole number from {low} to {high}")
-        return value
+        return number
 
     return Check(read, {"type": "integer", "minimum": low, "maximum": high})
 

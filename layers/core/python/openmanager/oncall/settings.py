@@ -9,6 +9,7 @@ from typing import Any
 from openmanager.alerts import incidents, quiet, rules
 from openmanager.errors import Full, InvalidInput, NotFound
 from openmanager.stores import config, documents
+from openmanager.whole import whole
 
 _GRAPH = "graph"
 _MOST_OCTETS = 1 << 20
@@ -67,11 +68,12 @@ def add_silence(item: Any, by: str) -> dict[str, Any]:
     """Begin a silence; `minutes` may stand in the place of `end`. Raises InvalidInput, Full."""
     now = int(time.time())
     if isinstance(item, dict) and "minutes" in item and "end" not in item:
-        minutes = item["minutes"]
-        longest = quiet.LONGEST_SILENCE_S // 60
-        if isinstance(minutes, bool) or not isinstance(minutes, int) or not 1 <= minutes <= longest:
-            raise InvalidInput("minutes", f"{str(minutes)[:64]!r} is not a whole number from 1 to {longest}")
-        item = {k: v for k, v in item.items() if k != "minutes"} | {"end": now + 60 * minutes}
+        minutes, longest = whole(item["minutes"]), quiet.LONGEST_SILENCE_S // 60
+        if minutes is None or not 1 <= minutes <= longest:
+            raise InvalidInput("minutes", f"{str(item['minutes'])[:64]!r} is not a whole number from 1 to {longest}")
+        begin = whole(item.get("start", now))
+        # What the start may be is said where it is read.
+        item = {k: v for k, v in item.items() if k != "minutes"} | {"end": (begin or 0) + 60 * minutes}
     for name in quiet.SET_BY_US:
         if isinstance(item, dict) and name in item:
             raise InvalidInput(name, "is set here, not by you")

@@ -9,6 +9,7 @@ from openmanager.security import keys
 from openmanager.security.roles import ROLES, read_role
 from openmanager.sources.limits import SERVER_ID
 from openmanager.stores import admission, identity
+from openmanager.whole import whole
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._:@-]{0,63}")
 _USUAL_DAYS, _MOST_DAYS = 365, 3650
@@ -61,8 +62,8 @@ def add(asked: dict[str, Any], by: str, now: datetime) -> dict[str, Any]:
         raise InvalidInput("name", "must be 1 to 64 letters, digits, blanks and . _ : @ -, the first a letter or digit")
     role = read_role(asked.get("role"), ROLES)
     servers = _servers(asked.get("servers"), role)
-    days = asked.get("days", _USUAL_DAYS)
-    if not isinstance(days, int) or isinstance(days, bool) or not 1 <= days <= _MOST_DAYS:
+    days = whole(asked.get("days", _USUAL_DAYS))
+    if days is None or not 1 <= days <= _MOST_DAYS:
         raise InvalidInput("days", f"must be a whole number from 1 to {_MOST_DAYS}")
     identifier, key, digest = keys.make()
     row = identity.Key(identifier, name, role, servers, digest, now, by, now + timedelta(days=days))

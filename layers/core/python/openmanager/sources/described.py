@@ -3,7 +3,7 @@
 from typing import Any
 
 from openmanager.catalog import METRIC, PARTS
-from openmanager.sources.limits import LABEL_NAME, MAX_ATTRIBUTE, MAX_LABEL_VALUE, MAX_VALUE, OVERSHOOT, SERVER_ID
+from openmanager.sources.limits import HIGHEST, LABEL_NAME, MAX_ATTRIBUTE, MAX_LABEL_VALUE, OVERSHOOT, SERVER_ID
 from openmanager.sources.native import MAX_SERVERS
 
 JSON = dict[str, Any]
@@ -16,7 +16,7 @@ def _or_named(shape: JSON) -> JSON:
 
 def _number(part: str) -> JSON:
     metric = METRIC.get(part)
-    high = MAX_VALUE if metric is None or metric.high is None else metric.high * OVERSHOOT
+    high = HIGHEST[part] if metric is None or metric.high is None else metric.high * OVERSHOOT
     return {"type": ["number", "null"], "minimum": 0, "maximum": high}
 
 
@@ -67,7 +67,7 @@ INGEST: JSON = {
             "properties": {
                 "servers": {
                     "type": "array",
-                    "maxItems": MAX_SERVERS,
+                    "description": f"at most {MAX_SERVERS}",
                     "anyOf": [{"maxItems": 0}, {"contains": _SERVER}],
                 }
             },
@@ -88,7 +88,8 @@ _ATTRIBUTES = _list(
         "type": "object",
         "properties": {
             "key": {"type": "string"},
-            "value": {"type": ["object", "null"], "properties": {"stringValue": {"type": "string"}}},
+            # A value of another kind is none.
+            "value": {"type": ["object", "null"], "anyOf": [{"properties": {"stringValue": {"type": "string"}}}, {}]},
         },
         "required": ["key"],
     }

@@ -8,6 +8,7 @@ from typing import Any
 
 from openmanager.catalog import METRIC, PARTS
 from openmanager.errors import InvalidInput, PayloadTooLarge
+from openmanager.telemetry.baselines import LIMIT
 from openmanager.telemetry.samples import SERVER_ID as SERVER_ID
 from openmanager.telemetry.samples import Push, from_points
 
@@ -16,8 +17,10 @@ LABEL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
 
 MAX_FUTURE_MS = 10 * 60_000
 MAX_AGE_MS = 7 * 24 * 3_600_000
-# The largest value at which three decimals still fit the 64-bit integers of a frame.
+# Larger values are none that anything measures.
 MAX_VALUE = 1e15
+# The largest value of each part: at its decimals it must fit the 64-bit integers of a frame.
+HIGHEST = {key: min(MAX_VALUE, LIMIT / 2 / 10.0**part.decimals) for key, part in PARTS.items()}
 # Shares are quotients of two clocks and overshoot a little. They are stored as they came, clipped when read.
 OVERSHOOT = 1.1
 MAX_INSTANCE_LENGTH = 128
@@ -72,17 +75,18 @@ def time_refusal(time_ms: float, now_ms: int) -> str | None:
 
 def value_refusal(part: str, value: float) -> str | None:
     """Why a part cannot have this value, or None. Nothing in the catalogue can be negative."""
-    if 0 <= value <= MAX_VALUE:
+    highest = HIGHEST[part]
+    if 0 <= value <= highest:
         metric = METRIC.get(part)
         if metric is None or metric.high is None or value <= metric.high * OVERSHOOT:
             return None
         return f"{value:g} is above {metric.high:g} {metric.unit}"
     if value < 0:
         # Not every integer of a sender fits a float, and can be printed as one.
-        shown = f"{value:g}" if value >= -MAX_VALUE else f"a value below {-MAX_VALUE:g}"
+        shown = f"{value:g}" if value >= -highest else f"a value below {-highest:g}"
         return f"{shown} is negative, which a {PARTS[part].kind} of ours cannot be"
-    if value > MAX_VALUE:
-        return f"is above {MAX_VALUE:g}"
+    if value > highest:
+        return f"is above {highest:g}"
     return "is not a number"
 
 

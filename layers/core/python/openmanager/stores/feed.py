@@ -32,7 +32,7 @@ WATCH_S = 30
 _LEFT_S = 900
 # The place before every event, and the one after the last.
 FIRST, NEWEST = "0-0", "$"
-ID = re.compile(r"\d{1,16}-\d{1,16}")
+ID = re.compile("[0-9]{1,16}-[0-9]{1,16}")
 
 # One look at all three streams, which keeps the watch up. Where nobody watched, the values and verdicts of before are
 # cut off, for there is a hole after them, and a new mark is set.

@@ -87,7 +87,8 @@ def merge(parts: Sequence[Samples]) -> Samples:
     late = np.ones(len(times), np.bool_)
     for p in parts:
         row = np.searchsorted(times, p.times)
-        cell = np.ix_(row, np.array([column[name] for name in p.series]))
+        # Integers even if there are none: rows can be left without a series that anybody wanted.
+        cell = np.ix_(row, np.array([column[name] for name in p.series], np.int64))
         values[cell] = np.fmax(values[cell], p.values)
         late[row] &= p.late
     return Samples(series, times, values, late)

@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from openmanager.errors import OpenManagerError, Unauthorized
 from openmanager.feed import events
-from openmanager.feed.cursor import Cursor
+from openmanager.feed.cursor import SCHEMA, Cursor
 from openmanager.feed.events import Wish
 from openmanager.feed.hub import Hub, Reader, hub
 from openmanager.security import fields
@@ -29,14 +29,36 @@ _STALL_S = 10.0
 # How often it is asked again whether the credential still opens the stream.
 _CHECK_S = 5.0
 
+# What the description says of the stream: one event of it, as readers get it.
+_EVENT = {
+    "type": "object",
+    "properties": {
+        "event": {"enum": ["snapshot", *events.TOPICS.values(), "bye"]},
+        "id": {"type": "string", "description": "for Last-Event-ID"},
+        "data": {"type": "string", "contentMediaType": "application/json"},
+    },
+}
+ANSWER: dict[int | str, dict[str, Any]] = {
+    200: {"description": "events", "content": {"text/event-stream": {"schema": _EVENT}}}
+}
+
 log = logging.getLogger(__name__)
 
-Topics = Annotated[str | None, Query(description=f"any of {', '.join(events.TOPICS)}, comma-separated; else all")]
-Servers = Annotated[
-    str | None, Query(description="names or prefixes (`web-*`), comma-separated, at most 200; else all")
+Topics = Annotated[
+    str | None, Query(description="comma-separated; else all", json_schema_extra={**events.TOPICS_SCHEMA})
 ]
-LastEventId = Annotated[str | None, Header(description="go on after this event")]
-After = Annotated[str | None, Query(description="the same for an EventSource, which sends no header at first")]
+Servers = Annotated[
+    str | None,
+    Query(
+        description="names or prefixes (`web-*`), comma-separated, at most 200; else all",
+        json_schema_extra={**events.SERVERS_SCHEMA},
+    ),
+]
+LastEventId = Annotated[str | None, Header(description="go on after this event", json_schema_extra={**SCHEMA})]
+After = Annotated[
+    str | None,
+    Query(description="the same for an EventSource, which sends no header at first", json_schema_extra={**SCHEMA}),
+]
 
 
 def wish(request: Request, topics: Topics = None, servers: Servers = None) -> Wish:

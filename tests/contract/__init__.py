@@ -1,0 +1,1 @@
+"""The API against its description, by Schemathesis: everything it can send, against a whole stack."""
