@@ -45,13 +45,13 @@ async function attempt(alert, fields, run, done) {
 export const acknowledge = (alert, note = "") =>
   attempt(
     alert,
-    { state: "acknowledged", by: session.value?.user ?? "" },
+    { acknowledged: Math.floor(Date.now() / 1000), by: session.value?.user ?? "" },
     () => post(path(alert), note ? { note } : undefined),
     () => [t("actions.acknowledged", alert.server), { undo: () => unacknowledge(alert) }],
   );
 
 /** Gives it back to everybody. */
-export const unacknowledge = (alert) => attempt(alert, { state: "firing", by: "" }, () => del(path(alert)));
+export const unacknowledge = (alert) => attempt(alert, { acknowledged: null, by: "" }, () => del(path(alert)));
 
 /** Tells nobody of this server's rule for so many minutes. */
 export const silence = (alert, minutes, reason = "") =>

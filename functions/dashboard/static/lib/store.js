@@ -13,7 +13,7 @@ export const CPU = 0, MEMORY = 1, DISK = 2, BUSY = 3, LOAD = 4, NETWORK = 5;
 export const STATUSES = ["offline", "critical", "warning", "unknown", "maintenance", "healthy"];
 // Samples this old (s) are no news any more: a sender that pushes once a minute and missed two.
 const SILENT_S = 180;
-// "Soon": the middle of the forecast meets the limit, or the risk of the next half hour is as good as a coin's.
+// "Soon": the middle of a forecast that has earned it meets the limit, or the risk of the next half hour is as good as a coin's.
 const SOON_S = 3600;
 const LIKELY = 500;
 const DELAYED = 3;
@@ -83,15 +83,16 @@ export const silence = (record) => Math.max(0, Math.round(Date.now() / 1000 - re
 export function soon(record) {
   const { status, said } = record;
   if (!said || status === "offline" || status === "maintenance" || status === "unknown") return false;
-  const likely = said.next?.likely_s;
-  return (likely !== null && likely !== undefined && likely <= SOON_S) || (said.risk ?? 0) >= LIKELY;
+  const { skilled = false, likely_s: likely = null } = said.next ?? {};
+  return (skilled && likely !== null && likely <= SOON_S) || (said.risk ?? 0) >= LIKELY;
 }
 
 /** Where an alert belongs: "open", "acknowledged", "silenced", or null while it has not fired. */
 export function shelf(alert) {
   if (!alert.fired) return null;
   if (alert.suppressed) return "silenced";
-  return alert.state === "acknowledged" ? "acknowledged" : "open";
+  // While it recovers or nothing is known its state says that; whoever took care of it still does.
+  return alert.acknowledged ? "acknowledged" : "open";
 }
 
 /** The alerts with what was asked for and is not confirmed yet, by shelf. */
@@ -243,9 +244,12 @@ function alert({ transitions }) {
 function settle() {
   if (!wishes.peek().size) return;
   const open = new Map(alerts.peek().map((each) => [each.id, each]));
-  const left = [...wishes.peek()].filter(([id, wish]) => open.has(id) && Object.keys(wish).some((name) => (open.get(id)[name] || "") !== (wish[name] || "")));
+  const left = [...wishes.peek()].filter(([id, wish]) => open.has(id) && Object.keys(wish).some((name) => !granted(name, open.get(id)[name], wish[name])));
   if (left.length !== wishes.peek().size) wishes.value = new Map(left);
 }
+
+// When somebody took it is for the API to say.
+const granted = (name, is, asked) => (name === "acknowledged" ? !is === !asked : (is || "") === (asked || ""));
 
 /** Shows an alert as it will be; null takes that back. */
 export const wish = (id, fields) => keep(wishes, id, fields);
