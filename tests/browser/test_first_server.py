@@ -83,6 +83,7 @@ def test_names_that_are_code_are_shown_as_text_and_run_nowhere(
     push(empty, "db-666", role=CODE[:64], hostname=CODE, environment=CODE[:64], labels={"note": CODE})
     page = visit(base=empty.url, who=somebody)
     page.until("document.querySelector('.tally') && document.body.innerText.includes('db-666')")
+    page.run("() => { location.hash = '#/servers'; }")
     page.until("document.body.innerText.includes('<img src=x')")
     for address in ("/servers", "/servers/db-666", "/alerts", "/settings", "/"):
         page.run("(h) => { location.hash = '#' + h; }", address)
