@@ -1,9 +1,9 @@
 // #/: what is wrong now, what breaks next, and why one would think so. The largest text is the answer.
 
-import { computed, html, untracked, useEffect, useRef, useState } from "../vendor/preact.js";
+import { computed, html, untracked, useEffect, useMemo, useRef, useState } from "../vendor/preact.js";
 import { get } from "../lib/api.js";
 import { mount, OLD_S } from "../lib/charts.js";
-import { Glyph, Icon } from "../lib/ui.js";
+import { Glyph, Icon, useLoad } from "../lib/ui.js";
 import { clock, duration, known, number, percent, range as between, reach, slowly, t } from "../lib/i18n.js";
 import { href, serverPath } from "../lib/router.js";
 import { arrived, counts, judged, link, round, servers, STATUSES } from "../lib/store.js";
@@ -11,7 +11,9 @@ import { Fleet, FleetMap } from "./fleet.js";
 
 const ROWS = 5;
 const FEW = 4, MANY = 12;
-const MINUTE = 60;
+const MINUTE = 60, HOUR_S = 3600;
+// How often longer pasts are asked for: they change little, and each is a request.
+const PAST_S = 300;
 // The axis of "what breaks next": the shortest that holds what is to be shown.
 const AXES = [
   [0, 5, 15, 30, 60, 90],
@@ -157,16 +159,15 @@ function useOutlooks(ids) {
   const [turn, again] = useState(0);
   const asked = ids.join(",");
   const stamp = round.value;
-  const hours = reach.value;
   useEffect(() => {
     if (!asked) return undefined;
     let gone = false;
-    get(`/api/outlooks?servers=${asked.split(",").map(encodeURIComponent).join(",")}${hours === 1 ? "" : `&hours=${hours}`}`).then(
+    get(`/api/outlooks?servers=${asked.split(",").map(encodeURIComponent).join(",")}`).then(
       ({ outlooks }) => gone || set({ outlooks: new Map(outlooks.map((each) => [each.server, each])), error: null }),
       (error) => gone || set((before) => ({ ...before, error })),
     );
     return () => { gone = true; };
-  }, [asked, stamp, turn, hours]);
+  }, [asked, stamp, turn]);
   return { ...state, again: () => again((n) => n + 1) };
 }
 
@@ -177,16 +178,18 @@ function Risk({ id, outlook }) {
   const risk = said?.risk;
   // Of a server that sends nothing that could run out there is a risk, but nothing to chart.
   const charted = outlook?.metric ? outlook : null;
-  const known_ = charted?.history.values.findLast((v) => v !== null);
+  const newest = charted?.history.values.findLast((v) => v !== null);
+  const past = usePast(id, charted);
+  const options = useMemo(() => charted && drawn(charted, past), [charted, past]);
   const age = outlook?.forecast ? slowly.value - outlook.forecast.at : 0;
   const old = age > OLD_S;
   const words = !outlook ? "" : old ? t("watch.old", duration(age)) : outlook.next ? when(outlook.next) : outlook.forecast ? t("watch.calm") : lacking(said);
   return html`<a class="risk" data-row href=${href(serverPath(id))}>
     <span class="risk-head"><${Glyph} status=${record.status} label /><b title=${id}>${id}</b>
       ${risk === null || risk === undefined ? html`<span class="note">${t("watch.unknown")}</span>` : html`<span class="chip model" title=${t("watch.risk")}>${percent(risk / 10)}</span>`}</span>
-    <p>${charted ? html`<b>${metricName(outlook.metric)}</b> <span class="quiet">${number(known_, outlook.unit)}</span>` : " "}</p>
+    <p>${charted ? html`<b>${metricName(outlook.metric)}</b> <span class="quiet">${number(newest, outlook.unit)}</span>` : " "}</p>
     <p class="words" title=${words}>${words || " "}</p>
-    <${Chart} outlook=${charted} label=${charted && `${id}: ${metricName(outlook.metric)} ${number(known_, outlook.unit)}. ${words}`} />
+    <${Chart} options=${options} label=${charted && `${id}: ${metricName(outlook.metric)} ${number(newest, outlook.unit)}. ${words}`} />
   </a>`;
 }
 
@@ -196,16 +199,37 @@ function lacking(said) {
   return minutes ? t("watch.needs", duration(minutes * MINUTE)) : t("watch.noforecast");
 }
 
-function Chart({ outlook, label }) {
+/** A server's metric as far back as charts reach, where that is farther than the outlook's own history. */
+function usePast(id, outlook) {
+  const hours = reach.value;
+  const from = Math.floor(slowly.value / PAST_S) * PAST_S - hours * HOUR_S;
+  const far = hours > 1 && outlook;
+  const path = far ? `/api/servers/${encodeURIComponent(id)}/metrics?metrics=${outlook.metric}&from=${from}` : null;
+  const { data } = useLoad(path, { key: `${hours}|${outlook?.metric}` });
+  return far ? data : null;
+}
+
+/** What the chart of an outlook shows. Values stand at the beginning of their step, as the feed has them. */
+function drawn({ history, forecast, unit, limit, metric, next }, past) {
+  const at = forecast?.at ?? 0;
+  const then = (s) => (s === null || s === undefined ? null : at + s);
+  const meets = next && forecast && !over(next) ? { earliest: then(next.earliest_s), likely: then(next.likely_s), latest: then(next.latest_s) } : null;
+  return {
+    unit, limit, meets, size: "small",
+    history: past?.times.length ? { start: past.times[0], step: past.step, values: past.metrics[metric] ?? [] } : history,
+    forecast: forecast && { ...forecast, at: at - forecast.step },
+    until: meets ? Math.min(meets.latest ?? meets.earliest + HOUR_S / 2, at + reach.peek() * HOUR_S) : 0,
+  };
+}
+
+function Chart({ options, label }) {
   const root = useRef(null);
   const chart = useRef(null);
   useEffect(() => {
-    if (!outlook) return;
-    const { history, forecast, unit, limit } = outlook;
-    const options = { history, forecast, unit, limit, label, size: "small" };
-    if (chart.current) chart.current.update(options);
-    else chart.current = mount(root.current, options);
-  }, [outlook, label]);
+    if (!options) return;
+    if (chart.current) chart.current.update({ ...options, label });
+    else chart.current = mount(root.current, { ...options, label });
+  }, [options, label]);
   useEffect(() => () => chart.current?.destroy(), []);
   return html`<div class="chart" ref=${root}></div>`;
 }
