@@ -1,5 +1,6 @@
 """The live feed through its door, as Lambda opens it: what there is now, buffered, and a cursor to come back with."""
 
+import gzip
 import json
 import time
 from dataclasses import dataclass
@@ -251,3 +252,18 @@ def test_outlooks_show_what_the_risk_is_about_measured_and_forecast() -> None:
 def test_outlooks_are_for_a_dozen_servers_at_most(servers: str) -> None:
     reply = invoke(predictions, "GET", "/api/outlooks", key=API_KEY, query=f"servers={servers}")
     assert (reply.status, reply.json()["field"]) == (400, "servers")
+
+
+def test_answers_are_compressed_for_who_takes_that_and_the_stream_is_not() -> None:
+    for i in range(20):
+        push(f"web-{i:02}")
+    taken = {"accept-encoding": "gzip"}
+    plain = invoke(stream, "GET", "/api/stream/snapshot", key=API_KEY)
+    packed = invoke(stream, "GET", "/api/stream/snapshot", key=API_KEY, headers=taken)
+    assert (plain.headers.get("content-encoding"), packed.headers["content-encoding"]) == (None, "gzip")
+    assert packed.headers["vary"] == "Accept-Encoding"
+    assert json.loads(gzip.decompress(packed.body))["servers"] == plain.json()["servers"]
+    assert len(packed.body) < len(plain.body) / 4
+    followed = invoke(stream, "GET", "/api/stream", key=API_KEY, headers=taken)
+    assert "content-encoding" not in followed.headers
+    assert names(events(followed.body)) == ["snapshot", "bye"]

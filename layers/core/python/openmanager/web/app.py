@@ -4,6 +4,7 @@ from typing import Any
 
 from fastapi import Depends, FastAPI
 from mangum import Mangum
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp
 
 from openmanager.web.address import possible
@@ -13,6 +14,8 @@ from openmanager.web.problems import add_problem_handlers
 from openmanager.web.shown import ShownByRole
 
 VERSION = "0.1.0"
+# Below this gzip saves no packet; beyond level 5 it takes longer than it saves.
+_LEAST_GZIPPED, _GZIP_LEVEL = 1_000, 5
 
 
 class Door(FastAPI):
@@ -20,7 +23,9 @@ class Door(FastAPI):
 
     def build_middleware_stack(self) -> ASGIApp:
         # Outside of everything, or the answer to an unforeseen error would go without.
-        return BrowserHeaders(ShownByRole(super().build_middleware_stack()))
+        shown = ShownByRole(super().build_middleware_stack())
+        # Event streams it leaves alone, as it does what comes compressed already.
+        return BrowserHeaders(GZipMiddleware(shown, _LEAST_GZIPPED, _GZIP_LEVEL))
 
     def openapi(self) -> dict[str, Any]:
         if self.openapi_schema is None:
