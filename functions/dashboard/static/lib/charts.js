@@ -141,7 +141,7 @@ function configured(element, options, shape, uPlot) {
   const moment = (at) => (shape().data[0].at(-1) - shape().data[0][0] > DAY_S ? clock(at) : hour(at));
   return {
     ...sizeOf(element),
-    padding: [8, 8, 0, 0],
+    padding: [8, 18, 0, 0],
     legend: { show: false },
     cursor: options().sync
       ? { y: false, drag: { x: false, y: false }, sync: { key: options().sync }, points: { size: 6, fill: (_, i) => colour(i === 1 ? "ink" : "model"), stroke: () => colour("surface") } }
