@@ -76,14 +76,18 @@ test("alerts stand on one shelf each; those that have not fired on none", () => 
 
 test("what somebody does shows at once, and stays until the feed says the same or it is taken back", () => {
   snapshot(FLEET, [alarm("a"), alarm("b")]);
-  store.wish("a|cpu|1", { state: "acknowledged", by: "ann" });
+  store.wish("a|cpu|1", { acknowledged: NOW, by: "ann" });
   assert.equal(store.counts.value.acknowledged, 1);
   store.apply("alert", { transitions: [{ what: "repeated", alert: alarm("a") }] });
   assert.equal(store.counts.value.acknowledged, 1);
-  store.apply("alert", { transitions: [{ what: "acknowledged", alert: alarm("a", { state: "acknowledged", by: "ann" }) }] });
+  store.apply("alert", { transitions: [{ what: "acknowledged", alert: alarm("a", { state: "acknowledged", acknowledged: NOW - 9, by: "ann" }) }] });
   assert.equal(store.wishes.value.size, 0);
   assert.equal(store.counts.value.acknowledged, 1);
+  store.wish("a|cpu|1", { acknowledged: 0, by: "" });
+  assert.deepEqual([store.counts.value.open, store.counts.value.acknowledged], [2, 0]);
+  store.wish("a|cpu|1", null);
   store.wish("b|cpu|1", { suppressed: "silence" });
+  assert.equal(store.counts.value.silenced, 1);
   store.wish("b|cpu|1", null);
   assert.deepEqual([store.counts.value.open, store.counts.value.silenced], [1, 0]);
 });

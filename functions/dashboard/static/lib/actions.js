@@ -51,7 +51,7 @@ export const acknowledge = (alert, note = "") =>
   );
 
 /** Gives it back to everybody. */
-export const unacknowledge = (alert) => attempt(alert, { acknowledged: null, by: "" }, () => del(path(alert)));
+export const unacknowledge = (alert) => attempt(alert, { acknowledged: 0, by: "" }, () => del(path(alert)));
 
 /** Tells nobody of this server's rule for so many minutes. */
 export const silence = (alert, minutes, reason = "") =>

@@ -92,7 +92,8 @@ export function shelf(alert) {
   if (!alert.fired) return null;
   if (alert.suppressed) return "silenced";
   // While it recovers or nothing is known its state says that; whoever took care of it still does.
-  return alert.acknowledged ? "acknowledged" : "open";
+  // Before the round has carried it out, only the state says so; 0 is that somebody has just given it back.
+  return alert.acknowledged || (alert.acknowledged !== 0 && alert.state === "acknowledged") ? "acknowledged" : "open";
 }
 
 /** The alerts with what was asked for and is not confirmed yet, by shelf. */
@@ -248,8 +249,8 @@ function settle() {
   if (left.length !== wishes.peek().size) wishes.value = new Map(left);
 }
 
-// When somebody took it is for the API to say.
-const granted = (name, is, asked) => (name === "acknowledged" ? !is === !asked : (is || "") === (asked || ""));
+// When somebody took it, and what the silence is called, is for the API to say.
+const granted = (name, is, asked) => (name === "acknowledged" || name === "suppressed" ? !is === !asked : (is || "") === (asked || ""));
 
 /** Shows an alert as it will be; null takes that back. */
 export const wish = (id, fields) => keep(wishes, id, fields);
