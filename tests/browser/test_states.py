@@ -82,6 +82,12 @@ def test_a_gateway_that_dies_is_followed_again_when_it_is_back(stack: FleetStack
 def test_the_lost_look_is_legible(visit: Visit, line: Proxy, shots: Path, device: str) -> None:
     page = visit(base=line.url, size=chromium.SIZES[device])
     all_there(page, FLEET)
+    page.until("document.querySelector('.risk canvas')")
+    # What has not been needed yet could not be fetched once the line is cut: the keyboard and the other language.
+    page.page.keyboard.press("t")
+    page.until("document.documentElement.dataset.theme === 'light'")
+    page.page.locator(".topbar button[lang=ko]").click()
+    page.until("document.documentElement.lang === 'ko'")
     line.cut()
     live(page, "lost")
     for language in chromium.LANGUAGES:
