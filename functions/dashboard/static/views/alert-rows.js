@@ -50,9 +50,7 @@ const explained = (alert) => predicted(alert) || kindOf(alert) === "anomaly";
 export function whatOf(alert) {
   const kind = kindOf(alert);
   const metric = alert.facts?.metric;
-  // What eases or recovers from being too high is below its limit too.
-  const steady = alert.state !== "recovering" && !alert.easing;
-  const low = kind === "threshold" && steady && alert.value !== null && alert.limit !== null && alert.value < alert.limit;
+  const low = kind === "threshold" && alert.facts.above === false;
   return t(`alerts.what.${kind}${low ? "_low" : ""}`, metric ? t(`metric.${metric}`) : alert.rule);
 }
 

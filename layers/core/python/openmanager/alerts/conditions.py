@@ -16,7 +16,9 @@ def condition(rule: Rule, said: Said, metrics: Mapping[str, float]) -> Condition
 
 
 def _threshold(rule: Rule, _: Said, metrics: Mapping[str, float]) -> Condition:
-    return _graded(rule, metrics.get(rule.metric), {"metric": rule.metric}, low_is_worse=not rule.above)
+    # Said where it is not what people take for granted.
+    facts = {"metric": rule.metric} | ({} if rule.above else {"above": False})
+    return _graded(rule, metrics.get(rule.metric), facts, low_is_worse=not rule.above)
 
 
 def _offline(_: Rule, said: Said, metrics: Mapping[str, float]) -> Condition:

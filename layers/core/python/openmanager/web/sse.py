@@ -99,7 +99,8 @@ def still(request: Request, sent: Sent) -> Still:
 def about() -> dict[str, Any]:
     """How the feed runs."""
     s = settings()
-    return {"version": VERSION, "cadence_s": s.stream_poll_s, "push_s": min(s.watched_interval_s, s.push_interval_s)}
+    push_s = min(s.watched_interval_s, s.push_interval_s)
+    return {"version": VERSION, "stage": s.stage, "cadence_s": s.stream_poll_s, "push_s": push_s}
 
 
 async def snapshot(asked: Wish) -> dict[str, Any]:
