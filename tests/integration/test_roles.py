@@ -24,6 +24,7 @@ READ = {"viewer", "operator", "admin", "auditor"}
 # What each route is for, written down apart from the code; what is not named here is for readers if it is a GET, and
 # for operators if it is not.
 PUBLIC = {"/api/health", "/api/docs", "/api/docs/{asset}", "/api/openapi.json", "/api/auth/token"}
+PUBLIC |= {"/", "/assets/{version}/{path+}"}
 # For who has a token, whoever made it; and for those whom we gave theirs.
 TOKEN = {"/api/auth/logout"}
 OWN_TOKEN = {"/api/auth/refresh", "/api/auth/password"}
