@@ -10,11 +10,14 @@ import sys
 import time
 import urllib.error
 import urllib.request
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
+
+from infra.local.process import _die_with_parent
 
 CHECKOUT = Path(__file__).parents[1]
 PATIENCE_S = 60  # how long a test waits before it gives up; nothing is judged by it
@@ -36,8 +39,17 @@ class LiveStack:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        with self.said.open("wb") as said:
-            self.process = subprocess.Popen(self.argv, env=self.env, stdout=said, stderr=said, start_new_session=True)
+        with self.said.open("wb") as said, warnings.catch_warnings():
+            # As infra.local.process: a run of the tests that is killed leaves no stack behind.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            self.process = subprocess.Popen(
+                self.argv,
+                env=self.env,
+                stdout=said,
+                stderr=said,
+                start_new_session=True,
+                preexec_fn=_die_with_parent(signal.SIGTERM),
+            )
         self.wait_for(lambda: "stop      Ctrl-C" in self.said.read_text())
 
     def wait_for(self, condition: Callable[[], object]) -> None:
