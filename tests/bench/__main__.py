@@ -49,10 +49,6 @@ def run(part: str, sizes: list[int]) -> None:
         from tests.bench import feed
 
         feed.main()
-    elif part == "feed":
-        from tests.bench import feed
-
-        feed.main()
     elif part == "pages":
         from tests.bench import pages
 
