@@ -255,7 +255,7 @@ def shows(figure: Any) -> bool:
 
 
 def golden() -> list[str]:
-    names = ("documented", "first", "second")
+    names = ("documented", "first", "second", "third", "fourth")
     return [json.loads(line)["ask"] for name in names for line in (GOLDEN / f"{name}.jsonl").read_text().splitlines()]
 
 

@@ -37,7 +37,9 @@ def meant(q: Question) -> tuple[str, dict[str, Any]]:
     return q.intent, q.entities() | ({"window": q.window.name} if q.window else {})
 
 
-@pytest.mark.parametrize("name", ["documented", "first", "second"])
+# `first` and the documented questions were written, and so known, before the tables of words; the others after them. At
+# first sight 87 % of `second`, 54 % of `third` and 86 % of `fourth` were understood; the tables grew by what was not.
+@pytest.mark.parametrize("name", ["documented", "first", "second", "third", "fourth"])
 def test_questions_are_understood_in_both_languages(name: str) -> None:
     asked = golden(name)
     wrong = [(g["ask"], got) for g in asked if (got := meant(ask(g["ask"]))) != (g["intent"], g["entities"])]

@@ -93,7 +93,9 @@ def understand(
         asked, spoken, intent, named, metric, role, status, count, _lowest(left), window, horizon,
         absent[0] if absent else "",
     )  # fmt: skip
-    if absent or (intent and not sure and _strange(after_metrics, after_roles)):
+    # A server alone says little of what is asked about it; with a metric and more the rest need not be understood.
+    told = bool(metric) and bool(named.known or window or horizon)
+    if absent or (intent and not sure and not told and _strange(after_metrics, after_roles)):
         question = replace(question, intent="")
     return _from_before(question, before or {}, sure, pronoun, _strange(after_metrics, after_roles))
 

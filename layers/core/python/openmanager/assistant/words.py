@@ -14,7 +14,7 @@ def _table(text: str) -> tuple[tuple[str, str], ...]:
 
 METRICS = _table("""
 cpu_utilization: cpu, cpus, processor*, busy, busiest, 씨피유, 프로세서, 바쁜, 바빠
-memory_used_effective: memory, ram, mem, 메모리, 램 사용
+memory_used_effective: memory, ram, mem, 메모리, 램 사용, 램을, 램이, 램은, 램 많, 램 부족
 filesystem_utilization: disk space, disk usage, disk full, disk, disks, filesystem*, file system*, storage space, partition*, volume*, 디스크, 파일시스템, 저장 공간, 하드디스크
 disk_busy: disk io, disk busy, disk activity, disk load, io wait, iowait, io load, 디스크 io, 디스크 부하, 디스크 입출력, 디스크 활동, 입출력
 disk_read_bytes: disk read*, read throughput, 디스크 읽기
@@ -22,13 +22,13 @@ disk_write_bytes: disk write*, write throughput, 디스크 쓰기
 disk_wait: disk latency, disk wait*, 디스크 지연, 디스크 대기
 load_5m: load, load average, 부하, 로드
 swap_utilization: swap*, 스왑
-network_receive_bytes: network, network traffic, network bandwidth, traffic, bandwidth, incoming traffic, inbound, received, download*, 네트워크, 네트워크 트래픽, 트래픽, 대역폭, 수신
+network_receive_bytes: network, network load, throughput, data rate, network traffic, network bandwidth, traffic, bandwidth, incoming traffic, inbound, received, download*, 네트워크, 네트워크 트래픽, 트래픽, 대역폭, 수신
 network_transmit_bytes: outgoing, outgoing traffic, outgoing network traffic, outbound, outbound traffic, upload*, egress, sent, 송신, 나가는 트래픽, 보내는 트래픽
 network_errors: network error*, packet error*, packet loss, 네트워크 오류, 네트워크 에러, 패킷 손실
-tcp_established: connections, tcp connections, open connections, 연결 수, 커넥션, 접속 수
+tcp_established: connections, connection count, sockets, 소켓, tcp connections, open connections, 연결 수, 커넥션, 접속 수
 processes: processes, process count, 프로세스
 uptime: uptime, up time, been up, running since, 가동 시간, 업타임
-response_time: response time*, response, latency, respond*, slow, slowest, slower, 응답 시간, 응답 속도, 지연 시간, 느린, 느려
+response_time: response time*, response, responses, latency, latencies, respond*, slow, slowest, slower, slowly, sluggish, lag, laggy, lagging, 응답 시간, 응답 속도, 지연 시간, 느린, 느려
 """)
 assert all(metric in METRIC for _, metric in METRICS)
 
@@ -74,19 +74,19 @@ INTENTS = (
 CUES = tuple(
     (intent, int(weight), cue)
     for line in """
-record 9: how good, how well, accura*, precision, recall, false alarm*, false positive*, trust, reliab*, track record, hit rate, how often .. right, were .. right, been right, correct, come true, came true, lead time, brier, missed, 믿, 정확, 적중, 오탐, 미탐, 거짓 경보, 잘못된 경보, 맞았, 맞췄, 맞혔, 맞은, 맞는, 틀렸, 틀린, 놓친, 놓쳤, 신뢰, 성적, 예측 기록
-security 9: login*, log-in*, sign-in*, sign ins, log in, log ins, logged in, logon*, sign in*, signed in, signin*, password*, audit*, security, api key*, intrus*, brute force, unauthor*, hacked, hack*, who changed, who .. changed, who deleted, who created, who did, who touched, break in*, 보안, 로그인, 로그온, 감사 로그, 감사 기록, 비밀번호, 침입, 권한, 해킹, 누가 .. 바꿨, 누가 .. 변경, 누가 .. 삭제, 누가 .. 만들, 인증 실패, 접속 시도, api 키
-causes 8: why, cause*, causing, reason*, explain, what is wrong, what wrong, wrong with, behind, due to, 왜, 이유, 원인, 때문, 설명, 뭐가 문제, 무엇이 문제
-advice 8: what should, what can i do, what do i do, what to do, what must, how do i fix, how can i fix, how to fix, fix, recommend*, advice, advise, suggest*, command*, check first, next step*, how do i solve, solve, how to handle, how should i, how do i, how can i, how could i, tips, tip, remedy, remediat*, mitigat*, prevent, what would you do, 조치, 해결, 하면 좋, 하면 될, 하면 돼, 확보하려, 줄이려면, 예방, 방지, 팁, 방법, 어떻게 해야, 어떡해, 어떡하, 뭘 해야, 무엇을 해야, 뭐부터, 명령, 점검할, 점검 방법, 점검하려면, 확인하려면, 추천, 권장, 조언, 대처, 대응, 고치, 고쳐
-logs 7: log, logs, log file*, log line*, log entries, syslog, journal, stack trace*, exceptions, error message*, 로그, 에러 메시지, 오류 메시지, 스택 트레이스
-capacity 6: run out, runs out, running out, run low, running low, fill*, full, exhaust*, capacity, headroom, how long until, how long will .. last, time left, space left, days left, reach .. limit, hit .. limit, enough .. space, enough .. memory, room left, 언제 .. 차, 언제 .. 찰, 꽉, 가득, 부족, 고갈, 용량, 남았, 버틸, 버티, 한계, 소진, 여유, 모자라, 바닥나
-anomalies 6: anomal*, unusual*, strange*, odd, oddly, weird*, abnormal*, suspicious*, outlier*, behav*, out of the ordinary, not normal, 이상한, 이상 징후, 이상 현상, 이상 탐지, 이상 감지, 이상이, 이상 있, 이상 서버, 이상치, 이상은, 이상 없, 평소와, 평소 같, 비정상, 특이, 수상한
-alerts 6: alert*, alarm*, warnings, fired, firing, paged, pages, incident*, notification*, unacknowledged, acknowledged, 알림, 경보, 알람, 경고, 인시던트, 확인 안 된, 확인되지 않은
-predictions 5: predict*, forecast*, likely, fail, fails, failing, failure*, will .. break, break next, breaks next, going to break, about to break, crash*, will .. die, go down, goes down, going down, break down, risk*, riskiest, danger*, next hour, 장애, 고장, 위험, 예측, 예상, 다음에, 터질, 죽을, 망가
-trend 5: trend*, history, develop*, evolve*, plot, graph, chart, over time, gone up, go up, went up, going up, gone down, went down, increas*, decreas*, risen, rise, rising, grow*, grew, drop*, chang*, climb*, compar*, how has, how have, 추이, 추세, 변화, 그래프, 늘었, 늘고, 늘어, 증가, 감소, 줄었, 줄고, 올랐, 올라, 오르, 떨어, 차트, 흐름, 변했, 비교
-performance 4: most, highest, top, busiest, heaviest, largest, biggest, slowest, lowest, least, hog*, rank*, hungriest, performance, 가장, 제일, 많이 쓰, 많이 사용, 많이 먹, 상위, 높은, 바쁜, 느린, 순위, 순으로, 최고, 성능
-status 6: urgent*, attention, look at first, most important, priority, priorities, 급한, 시급, 긴급, 주의가 필요
-status 5: overview, summary, summari*, everything, all servers, all good, all ok, all right, fleet, how are we, are we, how is it going, how are things, how are the servers, state of the servers, status of the servers, what is going on, what going on, 전체, 현황, 요약, 전반, 모두, 다 괜찮, 다들, 괜찮, 별일, 서버들 상태, 어떤 서버들
+record 9: how good, how often .. wrong, how right, how wrong, track, performance of your, past predictions, past forecasts, past warnings, prediction record, believe, how well, accura*, precision, recall, false alarm*, false positive*, trust, reliab*, track record, hit rate, how often .. right, were .. right, been right, correct, come true, came true, lead time, brier, missed, 믿, 정확, 적중, 오탐, 미탐, 거짓 경보, 잘못된 경보, 맞았, 맞췄, 맞혔, 맞은, 맞는, 틀렸, 틀린, 놓친, 놓쳤, 신뢰, 성적, 예측 기록
+security 9: login*, who .. deleted, who .. created, who .. made, who .. added, tamper*, breach*, attack*, permission*, access denied, who accessed, log-in*, sign-in*, sign ins, log in, log ins, logged in, logon*, sign in*, signed in, signin*, password*, audit*, security, api key*, intrus*, brute force, unauthor*, hacked, hack*, who changed, who .. changed, who deleted, who created, who did, who touched, break in*, 보안, 공격, 뚫, 유출, 누가 .. 추가, 누가 .. 들어, 로그인, 로그온, 감사 로그, 감사 기록, 비밀번호, 침입, 권한, 해킹, 누가 .. 바꿨, 누가 .. 변경, 누가 .. 삭제, 누가 .. 만들, 인증 실패, 접속 시도, api 키
+causes 8: why, what makes, what made, how come, because of, responsible for, triggered, to blame, culprit, cause*, causing, reason*, explain, what is wrong, what wrong, wrong with, behind, due to, 왜, 무엇 때문, 뭣 때문, 어쩌다, 이유, 범인, 탓, 원인, 때문, 설명, 뭐가 문제, 무엇이 문제
+advice 8: now what, what now, what should, what else can, should i, should we, where do i start, how to get, how to reduce, how to lower, how to free, way to, what can i do, what do i do, what to do, what must, how do i fix, how can i fix, how to fix, fix, recommend*, advice, advise, suggest*, command*, check first, next step*, how do i solve, solve, how to handle, how should i, how do i, how can i, how could i, tips, tip, remedy, remediat*, mitigat*, prevent, what would you do, 조치, 해결, 하면 좋, 하면 될, 하면 돼, 확보하려, 줄이려면, 예방, 방지, 팁, 방법, 어떻게 해야, 어떻게 하는, 어떻게 하면, 어떻게 할, 어찌 해야, 뭘 하면, 뭘 봐야, 무엇을 봐야, 뭐 해야, 줄이는, 늘리려면, 어떡해, 어떡하, 뭘 해야, 무엇을 해야, 뭐부터, 명령, 점검할, 점검 방법, 점검하려면, 확인하려면, 추천, 권장, 조언, 대처, 대응, 고치, 고쳐
+logs 7: log, log entry, log message*, dmesg, kernel messages, stdout, stderr, logs, log file*, log line*, log entries, syslog, journal, stack trace*, exceptions, error message*, 로그, 에러 메시지, 오류 메시지, 스택 트레이스
+capacity 6: run out, ran out, how much longer, how much .. left, how many .. left, how soon, how close, until .. full, lasts, will .. last, does .. last, soon be full, enough, runs out, running out, run low, running low, fill*, full, exhaust*, capacity, headroom, how long until, how long will .. last, time left, space left, days left, reach .. limit, hit .. limit, enough .. space, enough .. memory, room left, 언제 .. 차, 언제 .. 찰, 꽉, 가득, 부족, 고갈, 용량, 남았, 버틸, 버티, 버텨, 며칠이나, 얼마나 갈, 얼마나 가, 얼마나 더, 찰까, 차게, 다 차, 한계, 소진, 여유, 모자라, 바닥나
+anomalies 6: anomal*, normally, as usual, like usual, irregular*, deviat*, spike*, off today, acting up, funny, unusual*, strange*, odd, oddly, weird*, abnormal*, suspicious*, outlier*, behav*, out of the ordinary, not normal, 이상한, 이상 징후, 이상 현상, 이상 탐지, 이상 감지, 이상이, 이상 있, 이상 서버, 이상치, 이상은, 이상 없, 평소와, 평소 같, 평소처럼, 평소대로, 평소에 비해, 튀는, 튀었, 급증, 급등, 비정상, 특이, 수상한
+alerts 6: alert*, pager, go off, went off, going off, ringing, bell, open issues, open problems, alarm*, warnings, fired, firing, paged, pages, incident*, notification*, unacknowledged, acknowledged, 알림, 경보, 울렸, 울린, 알람, 경고, 인시던트, 확인 안 된, 확인되지 않은
+predictions 5: predict*, probab*, chance*, odds, expected, expect, at stake, next to go, in trouble soon, forecast*, likely, fail, fails, failing, failure*, will .. break, break next, breaks next, going to break, about to break, crash*, will .. die, go down, goes down, going down, break down, risk*, riskiest, danger*, next hour, 장애, 고장, 확률, 가능성, 죽겠, 뻗을, 뻗겠, 내려갈, 위험, 예측, 예상, 다음에, 터질, 죽을, 망가
+trend 5: trend*, course, curve, timeline, evolution, gone, history, develop*, evolve*, plot, graph, chart, over time, gone up, go up, went up, going up, gone down, went down, increas*, decreas*, risen, rise, rising, grow*, grew, drop*, chang*, climb*, compar*, how has, how have, 추이, 추세, 경향, 경과, 얼마나 변, 변화, 그래프, 늘었, 늘고, 늘어, 증가, 감소, 줄었, 줄고, 올랐, 올라, 오르, 떨어, 차트, 흐름, 변했, 비교
+performance 4: most, most loaded, hottest, top consumer*, hungry, compare all, sort*, order by, worst, highest, top, busiest, heaviest, largest, biggest, slowest, lowest, least, hog*, rank*, hungriest, performance, 가장, 제일, 젤, 많은 순, 정렬, 1등, 탑, 많이 쓰, 많이 사용, 많이 먹, 상위, 높은, 바쁜, 느린, 순위, 순으로, 최고, 성능
+status 6: urgent*, broken, 고장난, 고장 난, attention, look at first, most important, priority, priorities, 급한, 시급, 긴급, 주의가 필요
+status 5: overview, whats up, what up, how is everything, running fine, running well, in order, health check, healthy, health, quick check, situation, summary, summari*, everything, all servers, all good, all ok, all right, fleet, how are we, are we, how is it going, how are things, how are the servers, state of the servers, status of the servers, what is going on, what going on, 전체, 잘 돌아, 잘 되고, 문제 없, 문제없, 이상무, 안녕한, 상황, 현황, 요약, 전반, 모두, 다 괜찮, 다들, 괜찮, 별일, 서버들 상태, 어떤 서버들
 status 3: how many, list, status, 몇 대, 몇대, 목록, 상태
 server 3: tell me about
 """.strip().splitlines()
@@ -100,7 +100,7 @@ DECOYS = ("사용량", "이용량", "% 이상", "퍼센트 이상", "이상인",
 FEATURES = (
     ("server", 2, ("server",)),
     ("server", 2, ("server", "metric")),
-    ("server", 3, ("server", "now")),
+    ("server", 3, ("server", "now", "-window")),
     ("trend", 3, ("server", "metric", "window")),
     ("trend", 2, ("metric", "window")),
     ("performance", 2, ("metric", "-server")),
@@ -178,6 +178,11 @@ alert.: acknowledge*, 확인 처리
 
 # What says nothing of the subject. A question that has no cue, and more than these, is about something else.
 _FILLERS = """
+numbers figures facts stats statistics metrics metric bit quick quickly really actually maybe something anything thing
+things need want like know see look looking say tell told hey dear assistant kindly could pls plz good bad fine well
+lately recently today week day days hour hours minute minutes time times last past since until before after during
+long longer short high higher low lower big make makes made keep kept come came box boxes instance instances vm vms
+
 a an the of on in at to for from by with is are was were be been do does did has have had can could would will shall
 i me my we us our you your it its this that these those there here what which who whom whose when where how any some
 please show give tell get let see list find display look check and or but also then about than so much many more
@@ -188,6 +193,8 @@ thanks thank only just all each every doing going up alive ok okay well still ye
 FILLERS = frozenset(_FILLERS.split())
 # The same in Korean: stems that a word may begin with, and particles.
 FILLER_STEMS = (
+    "지표", "수치", "숫자", "보자", "볼까", "봐", "좀", "잘", "계속", "자꾸", "요즘", "이렇게", "그렇게", "혹시", "우리", "한번", "빨리",
+    "최근", "지난", "오늘", "어제", "시간", "분", "일", "주", "제발", "궁금", "싶", "네", "죠", "지", "나", "어", "아", "서버들", "머신", "장비",
     "알려", "보여", "말해", "얘기", "이야기", "해줘", "해주", "줘", "주세요", "좀", "지금", "현재", "상태", "서버", "어때", "어떄",
     "어떻", "어떤", "뭐", "무엇", "몇", "얼마", "있", "없", "이야", "인가", "인지", "이니", "니", "야", "요", "는", "은", "이", "가", "을",
     "를", "의", "에", "에서", "로", "으로", "도", "만", "과", "와", "하고", "랑", "그럼", "그러면", "그리고", "그", "및", "사용", "사용률", "사용량",
