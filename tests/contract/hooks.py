@@ -1,4 +1,4 @@
-"""What Schemathesis is told of OpenManager (SCHEMATHESIS_HOOKS): who asks, and what no schema can say of valid requests.
+"""What Schemathesis is told of OpenManager (SCHEMATHESIS_HOOKS): who asks, and what no schema says of valid requests.
 
 Only requests that are to be valid are changed here, so that they are: times come in their order, a body in protobuf is
 protobuf. Those that are to be refused go out as they were generated.
@@ -7,7 +7,6 @@ protobuf. Those that are to be refused go out as they were generated.
 import os
 import time
 from collections.abc import Callable
-from datetime import datetime
 from typing import Any
 from zoneinfo import available_timezones
 
@@ -66,7 +65,7 @@ class FreshToken(Key):
         return tokens.issue(user, "viewer", time.time())[0]
 
 
-def _in_order(query: dict[str, Any], longest_s: float) -> None:
+def _in_order(query: dict[str, Any], longest_s: float = 1e11) -> None:
     """Make the span one: both instants exist, the first lies before the second, and not too long."""
     try:
         start, stop = span(query.get("from"), query.get("to"), int(time.time() * 1000), _DAY_S)
@@ -80,14 +79,14 @@ def _in_order(query: dict[str, Any], longest_s: float) -> None:
 
 
 def _metrics(case: Any, _: Any) -> None:
-    _in_order(case.query, 4e9)
+    _in_order(case.query)
     if "step" in case.query:
         start, stop = span(case.query.get("from"), case.query.get("to"), int(time.time() * 1000), 3600)
         case.query["step"] = max(float(case.query["step"]), 1 + (stop - start) / 1000)
 
 
 def _samples(case: Any, _: Any) -> None:
-    _in_order(case.query, 4e9)
+    _in_order(case.query)
     # It must lie in the span.
     case.query.pop("cursor", None)
 
@@ -156,9 +155,9 @@ def _password(case: Any, _: Any) -> None:
 
 
 _MADE_VALID: dict[tuple[str, str], Callable[[Any, dict[str, Any]], None]] = {
-    ("GET", "/api/alerts/history"): lambda case, _: _in_order(case.query, 1e11),
-    ("GET", "/api/alerts/statistics"): lambda case, _: _in_order(case.query, 1e11),
-    ("GET", "/api/predictions/record"): lambda case, _: _in_order(case.query, 1e11),
+    ("GET", "/api/alerts/history"): lambda case, _: _in_order(case.query),
+    ("GET", "/api/alerts/statistics"): lambda case, _: _in_order(case.query),
+    ("GET", "/api/predictions/record"): lambda case, _: _in_order(case.query),
     ("GET", "/api/servers/{id}/metrics"): _metrics,
     ("GET", "/api/servers/{id}/samples"): _samples,
     ("POST", "/api/replay"): _replay,

@@ -148,10 +148,14 @@ def test_rules_silences_windows_and_the_graph_go_through_the_api(api: Any, targe
     assert silence["end"] - silence["start"] == 1800
     assert api(silences_door, "GET", "/api/silences").json()["silences"] == [silence]
     assert api(silences_door, "POST", "/api/silences", {"reason": "for ever"}).json()["field"] == "end"
+    later = {"minutes": 5, "start": silence["end"]}
+    assert api(silences_door, "POST", "/api/silences", later).json()["end"] == silence["end"] + 300
+    assert api(silences_door, "POST", "/api/silences", {"minutes": 5, "by": "kim"}).json()["field"] == "by"
     assert api(silences_door, "DELETE", f"/api/silences/{silence['id']}").status == 204
     window = {"days": ["mon", "tue"], "at": "02:00", "minutes": 60, "timezone": "Asia/Seoul"}
     assert api(silences_door, "PUT", "/api/maintenance/nightly", window).json()["days"] == ["mon", "tue"]
     assert api(silences_door, "PUT", "/api/maintenance/x", window | {"at": "25:00"}).json()["field"] == "at"
+    assert api(silences_door, "PUT", "/api/maintenance/x", window | {"id": "y"}).json()["field"] == "id"
     assert len(api(silences_door, "GET", "/api/maintenance").json()["maintenance"]) == 1
     assert api(silences_door, "DELETE", "/api/maintenance/nightly").status == 204
     loop = api(rules_door, "PUT", "/api/dependencies", {"web": ["api"], "api": ["web"]})

@@ -9,7 +9,7 @@ from infra import openapi
 from infra.local.process import free_port
 from tests.contract import run as contract
 
-# What fits in two minutes; `python -m tests.bench contract` goes on for as long as one likes, each time with other cases.
+# What fits in two minutes; `python -m tests.bench contract` goes on longer, with other cases each time.
 BOUNDED = ("--seed", "1", "--generation-deterministic", "--max-examples", "10")
 
 
