@@ -89,7 +89,8 @@ def test_every_route_says_who_may_call_it() -> None:
     for module, method, path in doors():
         check_declared(module.app.routes)
         declared = {(m, r.path) for r in routes_of(module.app.routes) for m in r.methods or ()}
-        assert (method, path) in declared
+        # The two write the rest of a path differently.
+        assert (method, path.replace("+}", ":path}")) in declared
 
 
 def test_a_route_that_says_nothing_keeps_its_function_from_loading() -> None:
