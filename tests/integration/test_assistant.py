@@ -291,7 +291,7 @@ def test_every_question_is_answered_by_its_intent_and_says_something(stored: Ups
 
 def test_what_people_want_to_know_is_in_the_answers(stored: Upstash) -> None:
     status = said(ask("How is the fleet doing?"))
-    assert "13 servers: 1 offline, 1 critical, 1 warning, 10 healthy" in status
+    assert "13 servers: 1 down, 1 critical, 1 warning, 10 healthy" in status
     assert "web-04" in status
     disk = ask("Which disk fills first, and when?")
     assert "Disk space used of db-01 is at 42.5% and may meet its limit in 29\u00a0min" in said(disk)

@@ -86,7 +86,7 @@ export default function Ask({ close }) {
       ${!count && html`<p class="quiet">${t("ask.empty")}</p>`}
       ${log.value.map((entry) => html`<${Entry} key=${entry.id} entry=${entry} send=${send} />`)}
     </div>
-    <form class="ask-form" onSubmit=${submit}>
+    <form class=${count ? "ask-form going" : "ask-form"} onSubmit=${submit}>
       <div class="ask-hints">${suggestions().map((each) => html`<button type="button" class="ask-chip" onClick=${() => send(each)}>${each}</button>`)}</div>
       <div class="ask-line">
         <input type="text" ref=${input} aria-label=${t("ask.label")} placeholder=${t("ask.hint", example())} maxlength=${LONGEST} enterkeyhint="send"

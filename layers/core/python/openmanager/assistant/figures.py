@@ -22,7 +22,7 @@ REDUCTIONS: Mapping[str, Callable[[list[float]], float]] = {
 _DECIMALS = 3
 # Between a number and its unit, which stay on one line; and units that stand without it.
 _KEPT = "\u00a0"
-_BEFORE = {"": "", "number": "", "%": "%"}
+_BEFORE = {"": "", "number": "", "%": "%", "1/s": "/s"}
 
 
 def find(result: Any, path: Path, reduce: str = "") -> Any:

@@ -21,6 +21,10 @@ from openmanager.catalog import FORECAST_METRICS, METRIC
 # Metrics that are forecast and have a limit.
 BOUNDED = tuple(m for m in FORECAST_METRICS if METRIC[m].high is not None)
 _TOLD = 3
+# Less than verdicts are apart is no time to speak of.
+SOON_S = 60
+# What is no part to speak of.
+_LEAST_PART = 0.005
 _PAST_S = 6 * 3600
 
 
@@ -67,7 +71,8 @@ def _limit(d: Draft, n: int, about: Any, server: str, metric: str) -> None:
     if end["outcome"] == "at_limit":
         d.say("capacity at limit", value=value, **named)
         return
-    d.say("capacity", value=value, earliest=d.figure(n, [*path, "earliest_s"], "s"), **named)
+    soon = "capacity any moment" if end["earliest_s"] < SOON_S else "capacity"
+    d.say(soon, value=value, earliest=d.figure(n, [*path, "earliest_s"], "s"), **named)
     if end["likely_s"] is not None:
         d.say("capacity likely", likely=d.figure(n, [*path, "likely_s"], "s"))
     if end["latest_s"] is not None:
@@ -145,8 +150,9 @@ def risks(d: Draft) -> Steps:
         d.say("risks", parts=joined(parts))
         d.about = [s for _, s, _ in top]
         _, first, worst = top[0]
-        made = _made_of(d, prediction(d, worst), worst["risk"], ["risk"])
-        d.say("risk parts of", server=d.server(first), parts=made)
+        made = made_of(d, prediction(d, worst), worst["risk"], ["risk"])
+        if made:
+            d.say("risk parts of", server=d.server(first), parts=made)
         d.link = f"#/servers/{first}"
         d.check(_main({"verdict": worst, "metrics": {}}), first)
     if q.horizon and times.horizon_s(q.horizon, q.now_s, q.offset_m) > 1800:
@@ -162,15 +168,16 @@ def _risk(d: Draft, n: int, name: str, about: Any) -> None:
         _waits(d, n, verdict)
     else:
         d.say("risk of", server=d.server(name), risk=d.figure(n, ["verdict", "risk", "probability"], "share"))
-        if verdict["risk"]["parts"]:
-            d.say("risk parts", parts=_made_of(d, n, verdict["risk"], ["verdict", "risk"]))
+        if made_of(d, n, verdict["risk"], ["verdict", "risk"]):
+            d.say("risk parts", parts=made_of(d, n, verdict["risk"], ["verdict", "risk"]))
         for metric, end in verdict["exhaustion"].items():
             if end["outcome"] in ("crosses", "at_limit"):
                 _limit(d, n, about, name, metric)
 
 
-def _made_of(d: Draft, n: int, risk: Mapping[str, Any], path: list[str]) -> list[Part]:
-    parts = sorted(risk["parts"], key=lambda k: (-risk["parts"][k], k))
+def made_of(d: Draft, n: int, risk: Mapping[str, Any], path: list[str]) -> list[Part]:
+    """What a risk is made of, the most of it first."""
+    parts = sorted((k for k, p in risk["parts"].items() if p >= _LEAST_PART), key=lambda k: (-risk["parts"][k], k))
     return joined([[{"text": f"{d.word(k) if k not in METRIC else d.metric_name(k)} "},
                     d.figure(n, [*path, "parts", k], "share")] for k in parts])  # fmt: skip
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from openmanager.assistant.answers.ahead import SOON_S, made_of
 from openmanager.assistant.answers.steps import (
     Steps,
     ask_again,
@@ -246,14 +247,10 @@ def _reasons(d: Draft, n: int, server: str, found: Any) -> None:
         d.say("cause contributions", parts=joined([_contribution(d, n, found, i) for i in unusual]))
     for metric in _coming(found):
         earliest = d.figure(n, ["exhaustion", metric, "earliest_s"], "s")
-        d.say("cause ahead", metric=d.metric_name(metric), earliest=earliest)
+        soon = "cause any moment" if found["exhaustion"][metric]["earliest_s"] < SOON_S else "cause ahead"
+        d.say(soon, metric=d.metric_name(metric), earliest=earliest)
     if found["risk"] and found["risk"]["parts"] and not well:
-        shares = found["risk"]["parts"]
-        parts = [
-            [{"text": f"{d.metric_name(k) if k in METRIC else d.word(k)} "}, d.figure(n, ["risk", "parts", k], "share")]
-            for k in sorted(shares, key=lambda k: (-shares[k], k))
-        ]
-        d.say("cause parts", parts=joined(parts))
+        d.say("cause parts", parts=made_of(d, n, found["risk"], ["risk"]))
     if found["nearest"]:
         followed = d.word("followed") if found["nearest"]["incident"] else d.word("not followed")
         d.say("cause nearest", time=d.figure(n, ["nearest", "minute"], "time"), followed=followed)
