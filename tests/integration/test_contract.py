@@ -10,7 +10,7 @@ from infra.local.process import free_port
 from tests.contract import run as contract
 
 # What fits in two minutes; `python -m tests.bench contract` goes on longer, with other cases each time.
-BOUNDED = ("--seed", "1", "--generation-deterministic", "--max-examples", "10")
+BOUNDED = ("--seed", "1", "--generation-deterministic", "--max-examples", "5")
 
 
 def test_every_answer_is_a_documented_one_and_nothing_invalid_is_accepted(

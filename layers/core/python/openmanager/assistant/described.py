@@ -9,6 +9,7 @@ from openmanager.assistant.figures import REDUCTIONS
 from openmanager.assistant.understanding import Language, Mode
 from openmanager.assistant.words import INTENTS
 from openmanager.errors import InvalidInput
+from openmanager.whole import whole
 
 MAX_QUESTION = 500
 # Of a session: the caller's own name for a conversation.
@@ -41,8 +42,8 @@ def read(asked: Mapping[str, Any]) -> Asked:
         raise InvalidInput("mode", "must be basic or advanced")
     if session is not None and not (isinstance(session, str) and re.fullmatch(_SESSION, session)):
         raise InvalidInput("session", "must be 1 to 64 letters, digits, _ and -")
-    offset = asked.get("utc_offset_minutes", 0)
-    if not isinstance(offset, int) or isinstance(offset, bool) or abs(offset) > _FARTHEST_M:
+    offset = whole(asked.get("utc_offset_minutes", 0))
+    if offset is None or abs(offset) > _FARTHEST_M:
         raise InvalidInput("utc_offset_minutes", f"must be a whole number from -{_FARTHEST_M} to {_FARTHEST_M}")
     return Asked(question, language, session or "", mode, offset)
 
