@@ -1,5 +1,5 @@
-"""`python -m tests.bench [PART...]`: by default those that take minutes; `pages` and `demo` take half an hour, `contract`
-takes ten minutes.
+"""`python -m tests.bench [PART...]`: by default those that take minutes; `pages` and `demo` take half an hour,
+`contract` ten minutes.
 
 `dashboard` needs a browser and an environment of its own: `make bench-dashboard`.
 """

@@ -9,7 +9,6 @@ from openmanager.demo.runs import LONGEST_MIN, PAST_MIN
 from openmanager.errors import InvalidInput
 from openmanager.whole import whole
 
-
 Whole = Annotated[int, BeforeValidator(lambda value: value if whole(value) is None else whole(value))]
 
 
