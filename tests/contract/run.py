@@ -65,9 +65,10 @@ def run(stack: LiveStack, folder: Path, *options: str) -> Outcome:
         stderr=subprocess.STDOUT,
     )
     said = done.stdout.decode(errors="replace")
-    if not report.exists():
-        raise RuntimeError(f"Schemathesis did not get to its report:\n{said}")
-    told: dict[str, Any] = json.loads(report.read_text())
+    # It is there from the start, and filled at the end.
+    if not report.exists() or not (text := report.read_text()):
+        raise RuntimeError(f"Schemathesis did not get to its report ({done.returncode}):\n{said}")
+    told: dict[str, Any] = json.loads(text)
     passed = done.returncode == 0 and told["complete"] and not told["failures"] and not told["errors"]
     return Outcome(passed, told["operations"]["tested"], told["test_cases"]["generated"], told["running_time"], said)
 
