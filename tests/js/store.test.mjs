@@ -91,3 +91,13 @@ test("what somebody does shows at once, and stays until the feed says the same o
   store.wish("b|cpu|1", null);
   assert.deepEqual([store.counts.value.open, store.counts.value.silenced], [1, 0]);
 });
+
+test("a server whose past is not known yet has no risk to be shown, nor counts as likely to fail", () => {
+  snapshot([machine("new-01", said("healthy", { risk: 990, failure: 990, missing: { history_minutes: 200 } }))]);
+  const record = store.servers.value.get("new-01");
+  assert.equal(record.said.risk, null);
+  assert.equal(record.said.failure, null);
+  assert.equal(store.soon(record), false);
+  store.apply("prediction", { minute: NOW, servers: { "new-01": said("healthy", { risk: 990 }) } });
+  assert.equal(store.servers.value.get("new-01").said.risk, 990);
+});

@@ -13,7 +13,8 @@ const DAY_S = 86_400;
 const OCTETS = [1, 1024, 1024 ** 2, 1024 ** 3].flatMap((size) => [1, 2, 5, 10, 20, 50, 100, 200, 500].map((n) => n * size));
 
 let loading = null;
-const library = () => (loading ??= import("../vendor/uplot.js").then((module) => module.default));
+// Where the line was cut it is asked for again with the chart's next values.
+const library = () => (loading ??= import("../vendor/uplot.js").then((module) => module.default, () => (loading = null)));
 
 let colours = {};
 let coloursOf = "";
@@ -94,10 +95,11 @@ export function mount(element, options) {
   const name = () => element.setAttribute("aria-label", current.label ?? "");
   name();
 
-  library().then((uPlot) => {
-    if (gone) return;
+  const draw = () => library().then((uPlot) => {
+    if (gone || plot || !uPlot) return;
     plot = new uPlot(configured(element, () => current, () => shape, uPlot), shape.data, element);
   });
+  draw();
   const sizes = new ResizeObserver(() => plot?.setSize(sizeOf(element)));
   sizes.observe(element);
   const stop = effect(() => {
@@ -109,7 +111,8 @@ export function mount(element, options) {
       current = { ...current, ...next };
       shape = shaped(current);
       name();
-      plot?.setData(shape.data);
+      if (plot) plot.setData(shape.data);
+      else draw();
     },
     destroy() {
       gone = true;

@@ -131,6 +131,9 @@ function put(record) {
   cells.get(record.id).value = record;
 }
 
+/** Until a server's past is known, what the models make of it is no risk to be shown. */
+const trusted = (said) => (said?.missing?.history_minutes > 0 ? { ...said, risk: null, failure: null } : said ?? null);
+
 /** Takes in what the feed said. */
 export function apply(event, data) {
   const take = { snapshot, metrics, prediction, alert, model }[event];
@@ -144,7 +147,7 @@ function snapshot(data) {
   stage.value = data.stage ?? "";
   const found = new Map();
   for (const each of data.servers) {
-    const record = { recent: [], labels: {}, said: null, ...each };
+    const record = { recent: [], labels: {}, ...each, said: trusted(each.said) };
     record.status = judge(record, data.time);
     found.set(record.id, record);
     if (cells.has(record.id)) cells.get(record.id).value = record;
@@ -207,7 +210,7 @@ function prediction({ minute, servers: said }) {
       joined = true;
       join(id, [], 0);
     }
-    const record = { ...servers.peek().get(id), said: { minute, ...verdict } };
+    const record = { ...servers.peek().get(id), said: trusted({ minute, ...verdict }) };
     record.status = judge(record, feedNow());
     put(record);
   }

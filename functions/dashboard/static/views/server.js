@@ -257,14 +257,15 @@ function Ribbon({ id }) {
 }
 
 function Risk({ record, verdict, load, why }) {
-  const risk = verdict?.risk;
-  const parts = Object.entries(risk?.parts ?? {}).sort(([, a], [, b]) => b - a);
   const history = verdict?.missing.history_minutes;
+  // What the models make of a server whose past is not known yet is no risk to be shown.
+  const risk = history ? null : verdict?.risk;
+  const parts = Object.entries(risk?.parts ?? {}).sort(([, a], [, b]) => b - a);
   return html`<section class="panel odds" aria-labelledby="risk-title" aria-busy=${!load.data && !load.error ? "true" : null}>
     <h2 id="risk-title">${t("server.risk")} <span class="note">${t("server.risk_within")}</span></h2>
     <${Problem} error=${load.error} retry=${load.reload} />
     <p class=${risk ? "risk-number" : "risk-number unsaid"}>${risk ? html`${number(Math.round(100 * risk.probability))}<small>%</small>` : "–"}</p>
-    ${load.data && !risk && html`<p class="note">${!verdict ? t("server.not_judged") : t(record?.status === "offline" ? "server.risk_offline" : "server.risk_none")}</p>`}
+    ${load.data && !risk && !history && html`<p class="note">${!verdict ? t("server.not_judged") : t(record?.status === "offline" ? "server.risk_offline" : "server.risk_none")}</p>`}
     ${history && html`<p class="note">${t("server.risk_needs", duration(60 * (BASELINE_MIN - history)))}</p>`}
     ${parts.length > 0 && html`<h3>${t("server.parts")}</h3><dl class="bars">${parts.map(([key, p]) => html`<${Bar} label=${key === "failure" ? t("server.part.failure") : t("server.part.limit", metricName(key))} share=${p} model />`)}</dl>`}
     ${why?.contributions.length > 0 && html`<h3>${t(verdict?.anomaly?.anomalous ? "server.unusual" : "server.common")}</h3>
