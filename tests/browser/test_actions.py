@@ -111,8 +111,13 @@ def test_from_the_login_to_acknowledging_and_taking_it_back(stack: FleetStack, v
     press(page, "g", "a")
     # The overview's own list looks alike and goes away.
     page.until("document.querySelector('.page.alerts .alert-list li [data-act=acknowledge]')")
-    press(page, "j")
-    page.until("document.activeElement.closest('[data-row]')")
+
+    def on_a_row() -> bool:
+        # A list that is drawn anew just then lets go of the focus.
+        press(page, "j")
+        return focus_is(page, "[data-row]")
+
+    chromium.until(on_a_row, page, "a row to have the focus")
     server = page.run("document.activeElement.closest('[data-row]').querySelector('a').textContent")
 
     def taken() -> set[str]:
