@@ -102,7 +102,7 @@ def chosen(page: Watched) -> str:
 
 def test_from_the_login_to_acknowledging_and_taking_it_back(stack: FleetStack, visit: Visit) -> None:
     page = visit(who=None)
-    page.until("document.activeElement.id === 'user'")
+    page.until("document.activeElement?.id === 'user'")
     page.page.keyboard.type(stack.credentials["user"])
     press(page, "Tab")
     page.page.keyboard.type(stack.credentials["password"])

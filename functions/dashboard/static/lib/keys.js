@@ -15,7 +15,8 @@ export const LIST = [
   ["shortcut.ask", ["."]], ["shortcut.theme", ["t"]], ["shortcut.help", ["?"]], ["shortcut.close", ["Esc"]],
 ];
 
-let prefixed = 0;
+// When g was pressed; long ago to begin with, or the first second of a page would be one after g.
+let prefixed = -Infinity;
 const bound = new Map();
 
 /** What a key does besides; answers a function that takes it back. The last one bound goes first. */
@@ -53,11 +54,11 @@ export function press(event) {
   const { key } = event;
   const now = performance.now();
   if (now - prefixed < PREFIX_MS && PLACES[key]) {
-    prefixed = 0;
+    prefixed = -Infinity;
     event.preventDefault();
     return go(PLACES[key]);
   }
-  prefixed = key === "g" ? now : 0;
+  prefixed = key === "g" ? now : -Infinity;
   return run(key, event);
 }
 
