@@ -91,10 +91,6 @@ def test_tab_reaches_the_content_past_the_navigation(visit: Visit) -> None:
     page.until("document.activeElement.id === 'main'")
 
 
-def alerts(stack: FleetStack) -> dict[str, Any]:
-    return {f"{a['server']}|{a['rule']}": a for a in json.loads(stack.ask("/api/alerts")[1])["alerts"]}
-
-
 def chosen(page: Watched) -> str:
     """`server|rule` of the first open alert, from the button's own name and the API's path it will use."""
     return str(page.run("document.querySelector('.alert-list li a').textContent"))
