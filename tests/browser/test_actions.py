@@ -91,12 +91,11 @@ def test_tab_reaches_the_content_past_the_navigation(visit: Visit) -> None:
     page.until("document.activeElement.id === 'main'")
 
 
-def chosen(page: Watched) -> str:
-    """`server|rule` of the first open alert, from the button's own name and the API's path it will use."""
-    return str(page.run("document.querySelector('.alert-list li a').textContent"))
+def alerts(stack: FleetStack) -> dict[str, Any]:
+    return {f"{a['server']}|{a['rule']}": a for a in json.loads(stack.ask("/api/alerts")[1])["alerts"]}
 
 
-def test_the_login_leads_to_the_fleet(stack: FleetStack, visit: Visit) -> None:
+def test_from_the_login_to_acknowledging_and_taking_it_back(stack: FleetStack, visit: Visit) -> None:
     page = visit(who=None)
     page.until("document.activeElement?.id === 'user'")
     page.page.keyboard.type(stack.credentials["user"])
@@ -104,6 +103,32 @@ def test_the_login_leads_to_the_fleet(stack: FleetStack, visit: Visit) -> None:
     page.page.keyboard.type(stack.credentials["password"])
     press(page, "Enter")
     all_there(page, FLEET)
+    press(page, "g", "a")
+    # The overview's own list looks alike and goes away.
+    page.until("document.querySelector('.page.alerts .alert-list li [data-act=acknowledge]')")
+
+    def on_a_row() -> bool:
+        # A list that is drawn anew just then lets go of the focus.
+        press(page, "j")
+        return focus_is(page, "[data-row]")
+
+    chromium.until(on_a_row, page, "a row to have the focus")
+    server = page.run("document.activeElement.closest('[data-row]').querySelector('a').textContent")
+
+    def taken() -> set[str]:
+        return {
+            key
+            for key, alert in alerts(stack).items()
+            if alert["state"] == "acknowledged" and key.split("|")[0] == server
+        }
+
+    before = taken()
+    press(page, "a")
+    page.until("document.querySelector('.toast button')")
+    chromium.until(lambda: taken() - before, page, "the API to know who takes care")
+    page.page.locator(".toast button").first.click()
+    chromium.until(lambda: taken() == before, page, "the API to know that it was taken back")
+    page.until("!document.querySelector('.toast')")
 
 
 def test_silencing_shows_its_end_and_can_be_ended(stack: FleetStack, visit: Visit) -> None:
