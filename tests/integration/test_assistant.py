@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 from openmanager.alerts.machine import Alert, Transition
 from openmanager.archive import ledger as settling
-from openmanager.assistant import conversation, tools
+from openmanager.assistant import conversation
 from openmanager.assistant.described import ANSWER, Asked
 from openmanager.errors import StoreUnavailable
 from openmanager.security.roles import ROLES, USER_ROLES, Identity
 from openmanager.settings import settings
 from openmanager.stores import alerts, audit
+from openmanager.tools import table
 from openmanager.watch.outcome import recorded
 from openmanager.web.auth import guard_of, routes_of
 
@@ -204,7 +205,7 @@ def through_routes(tool: str, a: Any, key: str = API_KEY) -> Any:
             ]
         },
     }  # fmt: skip
-    assert calls.keys() == tools.TOOLS.keys()
+    assert calls.keys() == table.TOOLS.keys()
     return calls[tool]()
 
 
@@ -350,8 +351,8 @@ def test_a_tool_is_for_whom_its_route_is_for() -> None:
         for module, _, _ in doors() for r in routes_of(module.app.routes) if "GET" in (r.methods or ())
         and hasattr(guard_of(r), "roles")
     }  # fmt: skip
-    assert {name: guards[tool.route] for name, tool in tools.TOOLS.items()} == {
-        name: tool.roles for name, tool in tools.TOOLS.items()
+    assert {name: guards[tool.route] for name, tool in table.TOOLS.items()} == {
+        name: tool.roles for name, tool in table.TOOLS.items()
     }
 
 
@@ -465,7 +466,7 @@ def test_a_store_that_is_away_is_told_by_status_and_by_event(stored: Upstash, mo
     def away(*_: Any) -> Any:
         raise StoreUnavailable("Postgres: connection refused at 10.0.0.7")
 
-    monkeypatch.setitem(tools.TOOLS, "prediction_record", replace(tools.TOOLS["prediction_record"], run=away))  # type: ignore[arg-type]
+    monkeypatch.setitem(table.TOOLS, "prediction_record", replace(table.TOOLS["prediction_record"], run=away))  # type: ignore[arg-type]
     assert send("How good were the predictions?").status == 503
     reply = send("How good were the predictions?", headers={"accept": "text/event-stream"}).body.decode()
     assert 'event: error\ndata: {"type":"about:blank","title":"Service Unavailable","status":503' in reply

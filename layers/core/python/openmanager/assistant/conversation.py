@@ -5,16 +5,19 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from openmanager.assistant import tools
 from openmanager.assistant.answers import BY_INTENT
 from openmanager.assistant.answers.steps import ask_again
 from openmanager.assistant.described import Asked
-from openmanager.assistant.draft import Call, Draft, NothingThere, Refused
+from openmanager.assistant.draft import Draft
 from openmanager.assistant.figures import zone
 from openmanager.assistant.understanding import Question, remembered, understand
 from openmanager.assistant.wording import SUGGESTIONS
+from openmanager.errors import NotFound
 from openmanager.security.roles import Identity
 from openmanager.stores import sessions
+from openmanager.tools import table
+from openmanager.tools.call import Call, Refused
+from openmanager.tools.table import Caller
 
 # Where names of servers are known from, before anything is understood: the first costs one command.
 _JUDGED, _SENDING = Call("list_predictions"), Call("list_servers")
@@ -26,14 +29,14 @@ def ask(asked: Asked, who: Identity, now_s: float | None = None) -> Iterator[tup
     The same question on the same data in the same minute has the same answer, to the byte.
     """
     now_s = time.time() if now_s is None else now_s
-    caller = f"{who.role}|{who.name}"
-    before = sessions.read(caller, asked.session) if asked.session else {}
+    caller, whose = Caller(who, int(now_s * 1000)), f"{who.role}|{who.name}"
+    before = sessions.read(whose, asked.session) if asked.session else {}
     looked: dict[str, Any] = {}
 
     def use(call: Call) -> Any:
         key = repr((call.tool, sorted(call.arguments.items())))
         if key not in looked:
-            looked[key] = tools.use(call, who.role, int(now_s * 1000))
+            looked[key] = table.use(call, caller)
         return looked[key]
 
     judged = use(_JUDGED)["predictions"]
@@ -51,7 +54,7 @@ def ask(asked: Asked, who: Identity, now_s: float | None = None) -> Iterator[tup
     for call in steps:
         yield "looked_up", {"tool": call.tool, "arguments": dict(call.arguments)}
     if asked.session:
-        sessions.write(caller, asked.session, remembered(question, draft.about))
+        sessions.write(whose, asked.session, remembered(question, draft.about))
     answer = draft.answer()
     yield "answer", {"understood": understood, "answer": answer, "source": "rules", "session": asked.session or None}
 
@@ -80,7 +83,7 @@ def _answer(draft: Draft, use: Any) -> Iterator[Call]:
             yield call
             try:
                 result = use(call)
-            except (Refused, NothingThere) as nothing:
+            except (Refused, NotFound) as nothing:
                 call = steps.throw(nothing)
             else:
                 call = steps.send(result)
@@ -88,7 +91,7 @@ def _answer(draft: Draft, use: Any) -> Iterator[Call]:
         return
     except Refused as refusal:
         draft.say("refused", roles=", ".join(refusal.roles))
-    except NothingThere:
+    except NotFound:
         draft.say("not there", server=", ".join(draft.question.servers))
 
 

@@ -3,37 +3,17 @@
 import string
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from openmanager.assistant import checks, figures
 from openmanager.assistant.figures import Path
 from openmanager.assistant.understanding import Question
 from openmanager.assistant.wording import METRIC_NAMES, SENTENCES, WORDS
+from openmanager.tools.call import Call
 
 _LONGEST = 200
 
 Part = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """A tool to be called with arguments."""
-
-    tool: str
-    arguments: Mapping[str, Any] = field(default_factory=dict)
-
-
-class Refused(Exception):
-    """The caller's role may not use a tool; `roles` may."""
-
-    def __init__(self, roles: tuple[str, ...]) -> None:
-        super().__init__(", ".join(roles))
-        self.roles = roles
-
-
-class NothingThere(Exception):
-    """A tool knows nothing of what it was asked for."""
 
 
 class Draft:

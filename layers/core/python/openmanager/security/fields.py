@@ -49,7 +49,7 @@ SEEN_BY: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "/api/system/start": _WHOLE,
     "/api/system/stop": _WHOLE,
     "/api/audit": _WHOLE,
-    # What it is answered from is without these fields already, tool by tool (assistant.tools).
+    # What it is answered from is without these fields already, tool by tool (tools.table).
     "/api/assistant/ask": _WHOLE,
     "/api/ingest": _WHOLE,
     "/api/v1/write": _WHOLE,

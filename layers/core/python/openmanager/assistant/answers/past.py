@@ -3,10 +3,11 @@
 from typing import Any
 
 from openmanager.assistant.answers.steps import Steps, ask_again, joined, metrics, servers, window_name
-from openmanager.assistant.draft import Call, Draft, Refused, plain
+from openmanager.assistant.draft import Draft, plain
 from openmanager.assistant.matching import Text
 from openmanager.assistant.words import ACTIONS
 from openmanager.catalog import METRIC
+from openmanager.tools.call import Call, Refused
 
 _OFFERED = ("cpu_utilization", "memory_used_effective", "filesystem_utilization", "load_5m")
 _MOST_ROWS = 5

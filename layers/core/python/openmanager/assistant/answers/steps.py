@@ -3,8 +3,9 @@
 from collections.abc import Generator, Sequence
 from typing import Any
 
-from openmanager.assistant.draft import Call, Draft, Part
+from openmanager.assistant.draft import Draft, Part
 from openmanager.assistant.wording import AGAIN, window
+from openmanager.tools.call import Call
 
 Steps = Generator[Call, Any, None]
 Looked = Generator[Call, Any, tuple[int, Any]]

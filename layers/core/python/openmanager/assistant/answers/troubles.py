@@ -18,8 +18,10 @@ from openmanager.assistant.answers.steps import (
     wanted,
     window_name,
 )
-from openmanager.assistant.draft import Call, Draft, NothingThere, Part, plain
+from openmanager.assistant.draft import Draft, Part, plain
 from openmanager.catalog import METRIC
+from openmanager.errors import NotFound
+from openmanager.tools.call import Call
 
 _TOLD = 5
 _IN_TROUBLE = ("offline", "critical", "warning")
@@ -210,7 +212,7 @@ def causes(d: Draft) -> Steps:
         return
     try:
         found = yield (call := Call("explain_server", {"server": server}))
-    except NothingThere:
+    except NotFound:
         d.say("not there", server=d.server(server))
         return
     n = d.look(call, found, found["minute"], found["minute"] + 60)
@@ -314,7 +316,7 @@ def advice(d: Draft) -> Steps:
         return
     try:
         found = yield (call := Call("explain_server", {"server": server}))
-    except NothingThere:
+    except NotFound:
         d.say("not there", server=d.server(server))
         return
     n = d.look(call, found, found["minute"], found["minute"] + 60)

@@ -1,4 +1,4 @@
-"""The tools of the assistant: what our routes answer, for the roles that the routes are for."""
+"""The tools: what our routes answer, for the roles that the routes are for."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -6,14 +6,14 @@ from datetime import datetime
 from typing import Any
 
 from openmanager import charts, fleet
-from openmanager.assistant.draft import Call, NothingThere, Refused
-from openmanager.errors import NotFound
 from openmanager.ledger.record import record
 from openmanager.oncall import alerts
 from openmanager.oncall.explain import explain
 from openmanager.oncall.standing import open_alerts
 from openmanager.security import fields
+from openmanager.security.roles import Identity
 from openmanager.stores import audit, ledger
+from openmanager.tools.call import Call, Refused
 
 _READERS = ("viewer", "operator", "admin", "auditor")
 # The newest rows of the audit log that are looked through.
@@ -21,50 +21,54 @@ _ROWS = 500
 
 
 @dataclass(frozen=True, slots=True)
+class Caller:
+    """Who calls a tool, and when (ms)."""
+
+    who: Identity
+    now_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Tool:
     """What a tool calls, the route that answers the same, and the roles that the route is for."""
 
-    run: Callable[[Mapping[str, Any], int], Any]
+    run: Callable[[Mapping[str, Any], Caller], Any]
     route: str
     roles: tuple[str, ...] = _READERS
 
 
-def use(call: Call, role: str, now_ms: int) -> Any:
-    """A tool's result, as far as the role sees it.
+def use(call: Call, caller: Caller) -> Any:
+    """A tool's result, as far as the caller's role sees it.
 
-    Raises Refused, NothingThere and StoreUnavailable.
+    Raises Refused, and what the route answers as a problem: InvalidInput, NotFound, StoreUnavailable, ….
     """
-    tool = TOOLS[call.tool]
+    tool, role = TOOLS[call.tool], caller.who.role
     if role not in tool.roles:
-        raise Refused(tool.roles)
-    try:
-        result = tool.run(call.arguments, now_ms)
-    except NotFound as error:
-        raise NothingThere(str(error)) from error
-    return fields.without(result, fields.hidden(tool.route, role))
+        raise Refused(call.tool, role, tool.roles)
+    return fields.without(tool.run(call.arguments, caller), fields.hidden(tool.route, role))
 
 
-def _metrics(asked: Mapping[str, Any], now_ms: int) -> Any:
+def _metrics(asked: Mapping[str, Any], caller: Caller) -> Any:
     span = charts.Range.of(asked["from"], asked["to"], asked.get("step"))
-    return charts.metrics(asked["server"], span, now_ms, "mean", [asked["metrics"]])
+    return charts.metrics(asked["server"], span, caller.now_ms, "mean", [asked["metrics"]])
 
 
-def _record(asked: Mapping[str, Any], _: int) -> Any:
+def _record(asked: Mapping[str, Any], _: Caller) -> Any:
     start, stop, server = asked["from"], asked["to"], asked.get("server")
     return record(
         ledger.episodes(start, stop, server), ledger.incidents(start, stop, server), ledger.sums(start, stop, server)
     )
 
 
-def _history(asked: Mapping[str, Any], _: int) -> Any:
+def _history(asked: Mapping[str, Any], _: Caller) -> Any:
     return alerts.history(asked["from"], asked["to"], asked.get("server"), asked.get("rule"), None)
 
 
-def _alerts(asked: Mapping[str, Any], _: int) -> Any:
+def _alerts(asked: Mapping[str, Any], _: Caller) -> Any:
     return {"alerts": alerts.of_server(asked["server"]) if "server" in asked else open_alerts()}
 
 
-def _audit(asked: Mapping[str, Any], _: int) -> Any:
+def _audit(asked: Mapping[str, Any], _: Caller) -> Any:
     head = audit.head().seq
     rows = audit.read(max(0, head - _ROWS), _ROWS)
     times = [datetime.fromisoformat(row["at"]).timestamp() for row in rows]
@@ -74,8 +78,8 @@ def _audit(asked: Mapping[str, Any], _: int) -> Any:
 
 
 TOOLS: Mapping[str, Tool] = {
-    "list_servers": Tool(lambda _, now_ms: {"servers": fleet.listing(now_ms)}, "/api/servers"),
-    "get_server": Tool(lambda asked, now_ms: fleet.detail(asked["server"], now_ms), "/api/servers/{id}"),
+    "list_servers": Tool(lambda _, caller: {"servers": fleet.listing(caller.now_ms)}, "/api/servers"),
+    "get_server": Tool(lambda asked, caller: fleet.detail(asked["server"], caller.now_ms), "/api/servers/{id}"),
     "list_predictions": Tool(lambda *_: {"predictions": fleet.predictions()}, "/api/servers/{id}/prediction"),
     "get_prediction": Tool(lambda asked, _: fleet.prediction(asked["server"]), "/api/servers/{id}/prediction"),
     "query_metrics": Tool(_metrics, "/api/servers/{id}/metrics"),
