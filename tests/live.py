@@ -52,8 +52,8 @@ class LiveStack:
             )
         self.wait_for(lambda: "stop      Ctrl-C" in self.said.read_text())
 
-    def wait_for(self, condition: Callable[[], object]) -> None:
-        give_up = time.monotonic() + PATIENCE_S
+    def wait_for(self, condition: Callable[[], object], patience_s: float = PATIENCE_S) -> None:
+        give_up = time.monotonic() + patience_s
         while not condition():
             ended = self.process is None or self.process.poll() is not None
             if ended or time.monotonic() > give_up:

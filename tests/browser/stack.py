@@ -38,7 +38,8 @@ class FleetStack(LiveStack):
         """Push the fleet and wait until it is judged; its sender goes on."""
         env = {**self.children()["gateway"].environ(), "OPENBLAS_NUM_THREADS": "1"}
         self.sender.start([sys.executable, "-m", "tests.browser.seed", self.url, str(self.size)], env=env)
-        self.wait_for(lambda: "seeded" in self.sender.log.read_text() or self.sender.pid is None)
+        patience_s = 60 + self.size / 2
+        self.wait_for(lambda: "seeded" in self.sender.log.read_text() or self.sender.pid is None, patience_s)
         assert self.sender.pid is not None, self.sender.log.read_text()
 
     def take_care(self) -> None:

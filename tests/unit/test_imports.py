@@ -131,7 +131,9 @@ def test_a_handler_stays_a_door(function: str) -> None:
 
 FLOORS = [
     {"__main__"},
-    {"watch", "cli", "demo", "assistant"},
+    {"assistant", "cli"},
+    {"tools"},
+    {"watch", "demo"},
     {"fleet", "charts", "archive", "intake", "web", "notify", "evaluation", "oncall", "security", "feed"},
     {"sources", "inference", "stores", "alerts", "ledger"},
     {"telemetry", "audit"},
@@ -149,7 +151,6 @@ SIDEWAYS = {
     ("archive", "oncall"),
     ("notify", "security"),
     ("watch", "watch"),
-    ("cli", "watch"),
 }
 
 
