@@ -132,7 +132,7 @@ def test_a_handler_stays_a_door(function: str) -> None:
 FLOORS = [
     {"__main__"},
     {"assistant", "cli"},
-    {"tools"},
+    {"tools", "sidecar"},
     {"watch", "demo"},
     {"fleet", "charts", "archive", "intake", "web", "notify", "evaluation", "oncall", "security", "feed"},
     {"sources", "inference", "stores", "alerts", "ledger"},

@@ -50,6 +50,18 @@ class Full(OpenManagerError):
     """There is no room for it beside what is there already."""
 
 
+class Disabled(OpenManagerError):
+    """The thing asked for is there, and switched off by its settings."""
+
+
+class ServerFailed(OpenManagerError):
+    """An outside MCP server did not start, ended, or answered nonsense; the message names it and says why."""
+
+
+class ServerTimedOut(OpenManagerError):
+    """An outside MCP server did not answer in time; the message names it."""
+
+
 class StoreUnavailable(OpenManagerError):
     """A store did not answer in time or answered nonsense; trying again later may help."""
 

@@ -54,6 +54,11 @@ class Settings:
     request_limit: int
     ingest_limit: int
     origins: tuple[str, ...]
+    mcp_settings: str
+    mcp_function: str
+    mcp_packages: str
+    mcp_downloads: bool
+    runbooks: str
     vercel: bool
 
 
@@ -119,6 +124,16 @@ def read_settings(env: Mapping[str, str]) -> Settings:
         # Pushes of one key in 15 minutes: some 200 a second.
         ingest_limit=int(number("OPENMANAGER_INGEST_LIMIT", 10_000_000 if stage == "local" else 200_000, 1, 1e9)),
         origins=_origins(env.get("OPENMANAGER_ORIGINS", "")),
+        # Where mcp_settings.json is, if not at the top of the checkout or of the function.
+        mcp_settings=env.get("OPENMANAGER_MCP_SETTINGS", ""),
+        # The Lambda function that calls outside MCP servers; empty where all functions share a process.
+        mcp_function=env.get("OPENMANAGER_MCP_FUNCTION", ""),
+        # Where npm has installed MCP servers, if not beside mcp_settings.json.
+        mcp_packages=env.get("OPENMANAGER_MCP_PACKAGES", ""),
+        # Whether npx may fetch a server that is not installed.
+        mcp_downloads=env.get("OPENMANAGER_MCP_DOWNLOADS", "") == "1",
+        # The folder that the filesystem server shows beside those of its settings, if not the one that comes along.
+        runbooks=env.get("OPENMANAGER_RUNBOOKS", ""),
         # Set by the platform: https://vercel.com/docs/environment-variables/system-environment-variables
         vercel=env.get("VERCEL", "") == "1",
     )

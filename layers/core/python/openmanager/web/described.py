@@ -25,11 +25,13 @@ _WHY = {
     401: "no credential, or none that we know",
     403: "known, but not allowed to",
     404: "there is no such thing",
-    409: "what is there already leaves no room for it",
+    409: "what is there already leaves no room for it, or it is switched off",
     413: "the body is too large",
     415: "the body's type or encoding is not read here",
     429: "the budget is used up",
+    502: "an outside server failed",
     503: "a store is away",
+    504: "an outside server did not answer in time",
 }
 _HEADERS = {
     401: {"WWW-Authenticate": {"required": True, "schema": {"const": "Bearer"}}},

@@ -1,0 +1,41 @@
+"""What the sidecar tells of outside servers' tools and answers. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A tool's answer.
+
+    `text` is all its texts. `is_error` says that the tool itself refused, such as for a file that is not there, and
+    `text` why. `cut` says that the answer was longer than allowed; then `text` ends in a notice and `structured`,
+    which has the same as a JSON value where the server gives it, is None.
+    """
+
+    server: str
+    tool: str
+    text: str
+    structured: Any = None
+    is_error: bool = False
+    cut: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ToolInfo:
+    """A tool that may be called, with the roles that may call it."""
+
+    server: str
+    name: str
+    description: str
+    input_schema: Mapping[str, Any]
+    roles: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """The tools of all servers that answered, and why the others did not."""
+
+    tools: tuple[ToolInfo, ...]
+    failed: Mapping[str, str]
