@@ -8,14 +8,16 @@ from typing import Any
 from openmanager import charts, fleet
 from openmanager.ledger.record import record
 from openmanager.oncall import alerts
+from openmanager.oncall import settings as desk
 from openmanager.oncall.explain import explain
 from openmanager.oncall.standing import open_alerts
 from openmanager.security import fields
 from openmanager.security.roles import Identity
-from openmanager.stores import audit, ledger
+from openmanager.stores import audit, config, ledger
 from openmanager.tools.call import Call, Refused
 
 _READERS = ("viewer", "operator", "admin", "auditor")
+_ACTORS = ("operator", "admin")
 # The newest rows of the audit log that are looked through.
 _ROWS = 500
 
@@ -35,6 +37,7 @@ class Tool:
     run: Callable[[Mapping[str, Any], Caller], Any]
     route: str
     roles: tuple[str, ...] = _READERS
+    method: str = "GET"
 
 
 def use(call: Call, caller: Caller) -> Any:
@@ -50,7 +53,7 @@ def use(call: Call, caller: Caller) -> Any:
 
 def _metrics(asked: Mapping[str, Any], caller: Caller) -> Any:
     span = charts.Range.of(asked["from"], asked["to"], asked.get("step"))
-    return charts.metrics(asked["server"], span, caller.now_ms, "mean", [asked["metrics"]])
+    return charts.metrics(asked["server"], span, caller.now_ms, asked.get("stat", "mean"), asked["metrics"].split(","))
 
 
 def _record(asked: Mapping[str, Any], _: Caller) -> Any:
@@ -77,6 +80,22 @@ def _audit(asked: Mapping[str, Any], _: Caller) -> Any:
     return {"rows": inside, "all": head <= _ROWS or times[0] < asked["from"]}
 
 
+def _replay(asked: Mapping[str, Any], caller: Caller) -> Any:
+    # With it come the models, which no other tool needs.
+    from openmanager.watch import replaying
+
+    rules, settled = asked.get("rules"), config.read()
+    return replaying.stored(asked["server"], asked["from"], asked["to"], rules, settled, caller.now_ms).as_dict()
+
+
+def _acknowledge(asked: Mapping[str, Any], caller: Caller) -> Any:
+    return alerts.acknowledge(asked["server"], asked["rule"], caller.who.name, alerts.read_note(asked))
+
+
+def _silence(asked: Mapping[str, Any], caller: Caller) -> Any:
+    return desk.add_silence(dict(asked), caller.who.name)
+
+
 TOOLS: Mapping[str, Tool] = {
     "list_servers": Tool(lambda _, caller: {"servers": fleet.listing(caller.now_ms)}, "/api/servers"),
     "get_server": Tool(lambda asked, caller: fleet.detail(asked["server"], caller.now_ms), "/api/servers/{id}"),
@@ -87,5 +106,10 @@ TOOLS: Mapping[str, Tool] = {
     "list_alerts": Tool(_alerts, "/api/alerts"),
     "alert_history": Tool(_history, "/api/alerts/history"),
     "prediction_record": Tool(_record, "/api/predictions/record"),
+    "list_incidents": Tool(lambda *_: {"incidents": alerts.open_incidents()}, "/api/incidents"),
+    "get_incident": Tool(lambda asked, _: alerts.incident(asked["id"]), "/api/incidents/{id}"),
+    "replay": Tool(_replay, "/api/replay", _ACTORS, "POST"),
+    "acknowledge": Tool(_acknowledge, "/api/alerts/{server}/{rule}/acknowledge", _ACTORS, "POST"),
+    "silence": Tool(_silence, "/api/silences", _ACTORS, "POST"),
     "read_audit_log": Tool(_audit, "/api/audit", ("auditor", "admin")),
 }

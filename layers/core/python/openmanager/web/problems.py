@@ -56,7 +56,7 @@ def problem_of(error: errors.OpenManagerError) -> dict[str, Any]:
     """One of our errors as a problem, where its answer has begun already and an event is all that can be sent."""
     status = _STATUS.get(type(error), HTTPStatus.INTERNAL_SERVER_ERROR)
     log.warning("while answering: %s", *_on_one_line(error))
-    return {"type": "about:blank", "title": phrase(status), "status": int(status), "detail": _public(error)}
+    return {"type": "about:blank", "title": phrase(status), "status": int(status), "detail": public_words(error)}
 
 
 def _on_one_line(*said: object) -> list[str]:
@@ -67,7 +67,7 @@ def _on_one_line(*said: object) -> list[str]:
     ]
 
 
-def _public(error: Exception) -> str:
+def public_words(error: Exception) -> str:
     """An error in words for strangers: drivers say at which host and as whom they were turned away."""
     store, _, _ = str(error).partition(":")
     away = isinstance(error, errors.StoreUnavailable) and store in ("Redis", "Postgres")
@@ -88,7 +88,7 @@ def add_problem_handlers(app: FastAPI) -> None:
             path, what = _on_one_line(request.url.path, error)
             log.info("%s %s: %d %s", request.method, path, status, what)
         more = {"field": error.field} if isinstance(error, errors.InvalidInput) else {}
-        answer = problem(status, _public(error), **more)
+        answer = problem(status, public_words(error), **more)
         if isinstance(error, errors.TooManyRequests):
             answer.headers["Retry-After"] = str(error.retry_after_s)
         return answer

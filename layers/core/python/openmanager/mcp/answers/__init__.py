@@ -1,0 +1,1 @@
+"""What each tool looks up and how it says it; the schemas are in `mcp.listed`."""

@@ -1,0 +1,60 @@
+"""One request of the protocol over HTTP, as a response of the function's app.
+
+A session manager of the SDK lives for one `run()`, within which its tasks are; nothing here has a lifespan (Mangum has
+it off, the gateway knows none). So each request has one of its own, which costs a task group and keeps nothing. That is
+right for both eras: the newer is stateless, and to the older we say no session id.
+"""
+
+from pathlib import Path
+
+from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
+from mcp.server.transport_security import TransportSecuritySettings
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Message, Receive, Scope, Send
+
+from openmanager.errors import Forbidden
+from openmanager.mcp.server import VISIT, Visit, server
+from openmanager.security.roles import Identity
+from openmanager.settings import settings
+
+MOST_OCTETS = 256 << 10
+# Which host is meant API Gateway has decided before we are called, and a page that was rebound to us has no bearer.
+# What browsers say of themselves, Origin, is checked in `answer`, by the same list as for every other route.
+_SECURITY = TransportSecuritySettings(enable_dns_rebinding_protection=False)
+
+
+def answer(who: Identity, request: Request, body: bytes, runbooks: Path) -> Response:
+    """The response to one message. Raises Forbidden for a page of an origin that is not allowed."""
+    origin = request.headers.get("origin")
+    if origin is not None and origin not in settings().origins:
+        raise Forbidden("pages of this origin may not call; OPENMANAGER_ORIGINS names those that may")
+    return Exchange(Visit(who, runbooks), body)
+
+
+class Exchange(Response):
+    """The SDK's answer, whatever it is."""
+
+    def __init__(self, visit: Visit, body: bytes) -> None:
+        super().__init__()
+        self._visit, self._sent = visit, body
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        read = False
+
+        async def replay() -> Message:
+            nonlocal read
+            if read:
+                return await receive()
+            read = True
+            return {"type": "http.request", "body": self._sent, "more_body": False}
+
+        manager = StreamableHTTPSessionManager(
+            app=server(),
+            json_response=True,
+            stateless=True,
+            security_settings=_SECURITY,
+            max_request_body_size=MOST_OCTETS,
+        )
+        async with manager.run():
+            await manager.handle_request({**scope, VISIT: self._visit}, replay, send)
