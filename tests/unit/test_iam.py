@@ -14,6 +14,7 @@ LOGS = {"logs:CreateLogStream", "logs:PutLogEvents"}
 BESIDE_LOGS = {
     "tick": {("sqs:SendMessage", "RoundsQueue.Arn")},
     "cron": {("sqs:SendMessage", "RoundsQueue.Arn")},
+    "assistant": {("lambda:InvokeFunction", "McpLambdaFunction.Arn")},
     # What Lambda's poller of the queue does with the function's role.
     "predict": {
         ("sqs:ReceiveMessage", "RoundsQueue.Arn"),
@@ -117,6 +118,12 @@ def test_a_role_grants_what_its_function_uses_and_writes_to_that_function_s_log_
 
 def test_what_is_used_is_what_the_functions_are_told_of(document: Any) -> None:
     senders = {name for name, f in document["functions"].items() if "OPENMANAGER_QUEUE_URL" in f.get("environment", {})}
+    askers = {
+        name for name, f in document["functions"].items() if "OPENMANAGER_MCP_FUNCTION" in f.get("environment", {})
+    }
+    assert askers == {
+        name for name, more in BESIDE_LOGS.items() if ("lambda:InvokeFunction", "McpLambdaFunction.Arn") in more
+    }
     workers = {name for name, f in document["functions"].items() if any("sqs" in event for event in f["events"])}
     scheduled = {name for name, f in document["functions"].items() if any("schedule" in e for e in f["events"])}
     assert senders == {name for name, more in BESIDE_LOGS.items() if ("sqs:SendMessage", "RoundsQueue.Arn") in more}

@@ -79,6 +79,8 @@ NEEDS = {
     "auth": {"fastapi", "mangum", "numpy", "httpx", "psycopg", "jwt", "cryptography"},
     "access": {"fastapi", "mangum", "numpy", "httpx", "psycopg", "jwt", "cryptography"},
     "assistant": {"fastapi", "mangum", "numpy", "httpx", "psycopg"},
+    # The library mcp it loads when it is first asked (functions/mcp/handler.py says why).
+    "mcp": {"fastapi", "mangum", "numpy", "httpx"},
     "alerts": {"fastapi", "mangum", "numpy", "httpx", "psycopg"},
     "incidents": {"fastapi", "mangum", "numpy", "httpx", "psycopg"},
     "record": {"fastapi", "mangum", "numpy", "httpx", "psycopg"},

@@ -51,6 +51,10 @@ SEEN_BY: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "/api/audit": _WHOLE,
     # What it is answered from is without these fields already, tool by tool (tools.table).
     "/api/assistant/ask": _WHOLE,
+    # Why an outside server failed may name hosts and files; what a tool answers is what it is asked for.
+    "/api/mcp/servers": {"reason": _PEOPLE},
+    "/api/mcp/tools": {"reason": _PEOPLE},
+    "/api/mcp/tools/{server}/{tool}": _WHOLE,
     "/api/ingest": _WHOLE,
     "/api/v1/write": _WHOLE,
     "/v1/metrics": _WHOLE,

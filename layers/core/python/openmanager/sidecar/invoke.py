@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from openmanager import errors
+from openmanager import acting, errors
 from openmanager.security.roles import Identity
 from openmanager.settings import settings
 from openmanager.sidecar.answer import Result, ToolInfo, Tools
@@ -38,7 +38,8 @@ def call(server: str, tool: str, arguments: Mapping[str, Any], who: Identity = N
     Raises NotFound (no such server or tool), Disabled, Forbidden (not for this role), ServerFailed, ServerTimedOut,
     TooManyRequests (too many calls of this server are going on) and InvalidSettings.
     """
-    asked = {"server": server, "tool": tool, "arguments": dict(arguments), "name": who.name, "role": who.role}
+    asked = {"server": server, "tool": tool, "arguments": dict(arguments), "name": who.name}
+    asked |= {"role": who.role, "address": acting.actor().address}
     return Result(**_ask({"mcp": "call", **asked}))
 
 
@@ -62,9 +63,9 @@ def _ask(event: dict[str, Any]) -> dict[str, Any]:
 
 def _answered_here(event: dict[str, Any]) -> dict[str, Any]:
     # It loads mcp, so it waits until somebody asks.
-    from openmanager.sidecar.event import answer
+    from openmanager.sidecar import event as mcp_function
 
-    return answer(event)
+    return mcp_function.answer(event)
 
 
 def _invoked(function: str, event: dict[str, Any]) -> dict[str, Any]:
