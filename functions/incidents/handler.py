@@ -10,6 +10,8 @@ from openmanager.oncall.explain import explain
 from openmanager.stores.alerts import statistics
 from openmanager.web import Viewer, create_app, lambda_handler
 
+from functions.incidents import report
+
 From = Annotated[
     str | None, Query(alias="from", description="else a day before `to`", json_schema_extra=charts.INSTANT)
 ]
@@ -17,6 +19,7 @@ To = Annotated[str | None, Query(description="else now", json_schema_extra=chart
 _DAY_S = 86_400
 
 app = create_app("incidents")
+app.include_router(report.router)
 
 
 @app.get("/api/alerts/history")

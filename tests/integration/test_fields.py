@@ -40,6 +40,7 @@ STORED = {
     "/api/alerts/history": CARE,
     "/api/incidents": CARE,
     "/api/incidents/{id}": CARE,
+    "/api/incidents/{id}/report": CARE,
     "/api/stream/snapshot": CARE,
     "/api/silences": {SILENCED, "api key"},
     "/api/maintenance": {MAINTAINED},
@@ -93,8 +94,9 @@ def stored(stores_env: dict[str, str], empty_redis: Upstash, monkeypatch: pytest
     window = {"days": ["sun"], "at": "02:00", "minutes": 60, "reason": MAINTAINED}
     assert send("PUT", "/api/maintenance/{id}", window).status == 200
     empty_redis.command("SET", "om:targets", dump([read_target(TARGET)]))
-    notice = {"id": "n", "event": "firing", "server": "web-01", "rule": "cpu", "severity": "critical"}
-    entry = {"notice": {**notice, "since": 0.0, "at": 60.0, "title": ""}, "target": "ops", "reason": ANSWERED}
+    notice = {"id": f"{alert.id}|firing|1", "event": "firing", "server": "web-01", "rule": "cpu", "title": ""}
+    notice |= {"severity": "critical", "since": 0.0, "at": 60.0}
+    entry = {"notice": notice, "target": "ops", "reason": ANSWERED}
     empty_redis.command("HSET", "om:outbox", "n|ops", json.dumps(entry))
     yield empty_redis
     settings.cache_clear()

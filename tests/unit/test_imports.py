@@ -151,6 +151,9 @@ SIDEWAYS = {
     ("archive", "intake"),
     ("archive", "notify"),
     ("archive", "oncall"),
+    ("oncall", "charts"),
+    ("oncall", "notify"),
+    ("oncall", "security"),
     ("notify", "security"),
     ("watch", "watch"),
 }

@@ -24,6 +24,8 @@ SEEN_BY: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "/api/alerts/statistics": _WHOLE,
     "/api/incidents": _CARE,
     "/api/incidents/{id}": _CARE,
+    # Who is told is theirs to see who may read the outbox.
+    "/api/incidents/{id}/report": _CARE | {"target": ("operator", "admin")},
     "/api/silences": {"by": _PEOPLE, "reason": _PEOPLE},
     "/api/silences/{id}": _WHOLE,
     "/api/maintenance": {"reason": _PEOPLE},

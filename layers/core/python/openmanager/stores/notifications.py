@@ -130,6 +130,19 @@ def delete_outcomes_before(at_s: float) -> None:
     connect().run(lambda c: c.execute("DELETE FROM notification_outcomes WHERE at < %s", (instant(at_s),)))
 
 
+def outcomes_of(alerts: Sequence[str], start_s: float) -> list[dict[str, Any]]:
+    """Outcomes since `start_s` of notices whose names begin with those of these alerts, oldest first."""
+    rows = connect().run(
+        lambda c: c.execute(
+            "SELECT outcome FROM notification_outcomes WHERE at >= %s AND EXISTS"
+            " (SELECT 1 FROM unnest(%s::text[]) AS a (alert) WHERE starts_with(outcome->>'notice', a.alert || '|'))"
+            " ORDER BY at, place",
+            (instant(start_s), list(alerts)),
+        ).fetchall()
+    )
+    return [dict(outcome) for (outcome,) in rows]
+
+
 def _decoded(outcomes: Sequence[tuple[str, str]]) -> list[tuple[str, Mapping[str, Any]]]:
     return [(place, json.loads(text)) for place, text in outcomes]
 
