@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from openmanager import archive
+from openmanager import archive, fleet
 from openmanager.alerts.rules import DEFAULTS, OURSELVES
 from openmanager.notify import read_notice
 from openmanager.notify.message import compose
@@ -181,6 +181,18 @@ def test_a_silence_hides_and_its_end_tells(target: None, empty_redis: Upstash, m
     play({"web-01": ("web", CALM[:3] + HIGH + HIGH)})
     cpu = [n for n in told(empty_redis) if n["rule"] == "cpu"]
     assert [(n["event"], (n["at"] - FIRST // 1000) // 60) for n in cpu] == [("firing", 15)]
+
+
+def test_a_server_in_maintenance_is_shown_as_such_whatever_it_does_and_nobody_is_told(
+    target: None, empty_redis: Upstash
+) -> None:
+    window = {"id": "kernels", "days": ["mon", "tue", "wed", "thu", "fri", "sat", "sun"], "at": "00:00", "minutes": 1440}
+    config.publish({"maintenance": json.dumps([window | {"servers": ["web-01"]}])})
+    play({"web-01": ("web", CALM[:3] + HIGH), "web-02": ("web", CALM[:3] + HIGH)})
+    assert [fleet.prediction(server)["status"] for server in ("web-01", "web-02")] == ["maintenance", "critical"]
+    assert {n["server"] for n in told(empty_redis)} == {"web-02"}
+    # Its alerts are there for whoever looks, with the reason why nobody was told.
+    assert {a["suppressed"] for a in alerts.of_server("web-01")} == {"maintenance kernels"}
 
 
 def test_what_redis_loses_of_the_settings_is_published_again(stores_env: dict[str, str], empty_redis: Upstash) -> None:

@@ -41,6 +41,11 @@ test("silence is no health: values that are minutes old count as no data", () =>
   assert.equal(store.silent(store.server("web-05").value), false);
 });
 
+test("a server that sends every ten minutes may be silent for as long as its verdict allows", () => {
+  snapshot([machine("batch-01", said("healthy", { allowed_s: 1800 }), { seen: NOW - 400 }), machine("batch-02", said("healthy", { allowed_s: 360 }), { seen: NOW - 400 })]);
+  assert.deepEqual(["batch-01", "batch-02"].map((id) => store.server(id).value.status), ["healthy", "unknown"]);
+});
+
 test("a tick wakes those who changed and nobody else, and renders no list anew", () => {
   snapshot(FLEET);
   const [map, before] = [store.servers.value, store.server("web-02").value];

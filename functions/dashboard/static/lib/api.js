@@ -118,16 +118,24 @@ export const del = (path) => send("DELETE", path);
 /** The bearer's header, for whoever must fetch by itself. */
 export const authorization = () => (session.value ? { Authorization: `Bearer ${session.value.token}` } : {});
 
+/** The answer that theme.js asked for before there were modules, once, if it is for this path and this token. */
+function begun(path, token) {
+  const early = globalThis.begun;
+  if (early?.path !== path) return undefined;
+  delete globalThis.begun;
+  return early.token === token ? early.answer : undefined;
+}
+
 async function send(method, path, body, { open = false, again = true } = {}) {
   const used = session.value?.token;
   const headers = { Accept: "application/json", ...(open ? {} : authorization()) };
   if (body !== undefined) headers["Content-Type"] = "application/json";
   let answer;
   try {
-    answer = await fetch(address.value + path, {
+    answer = await (begun(path, used) ?? fetch(address.value + path, {
       method, headers, body: body === undefined ? undefined : JSON.stringify(body),
       credentials: "omit", cache: "no-store", signal: AbortSignal.timeout(TIMEOUT_MS),
-    });
+    }));
   } catch (cause) {
     throw new ApiError(0, { title: "no answer", detail: String(cause.message ?? cause) });
   }

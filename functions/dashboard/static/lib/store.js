@@ -11,7 +11,8 @@ export { now };
 /** The columns of a record's `values`. */
 export const CPU = 0, MEMORY = 1, DISK = 2, BUSY = 3, LOAD = 4, NETWORK = 5;
 export const STATUSES = ["offline", "critical", "warning", "unknown", "maintenance", "healthy"];
-// Samples this old (s) are no news any more: a sender that pushes once a minute and missed two.
+// Samples this old (s) are no news any more, where a verdict does not say how long its server may be silent: one that
+// pushes once a minute and missed two.
 const SILENT_S = 180;
 // "Soon": the middle of a forecast that has earned it meets the limit, or the risk of the next half hour is as good as a coin's.
 const SOON_S = 3600;
@@ -64,17 +65,19 @@ export function value(record, column) {
 /** Now by the feed's clock (s): it stands while nothing is heard, for silence here is no silence of the servers. */
 const feedNow = () => heard.server;
 
+const allowed = (record) => record.said?.allowed_s ?? SILENT_S;
+
 function judge(record, at) {
   const said = record.said?.status ?? "unknown";
   if (said === "offline" || said === "maintenance") return said;
-  return at - record.seen > SILENT_S ? "unknown" : said;
+  return at - record.seen > allowed(record) ? "unknown" : said;
 }
 
 /** One of STATUSES. */
 export const statusOf = (record) => record?.status ?? "unknown";
 
 /** Whether a server is silent without being called down yet. */
-export const silent = (record) => record.status === "unknown" && feedNow() - record.seen > SILENT_S;
+export const silent = (record) => record.status === "unknown" && feedNow() - record.seen > allowed(record);
 
 /** Seconds since a server's newest sample. */
 export const silence = (record) => Math.max(0, Math.round(Date.now() / 1000 - record.seen));

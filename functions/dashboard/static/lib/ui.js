@@ -1,7 +1,7 @@
 // What views are made of: shapes (one for every status, so that no colour is needed to tell them apart), icons, menus and
 // tabs, and loading with an error that stays where it is.
 
-import { html, useEffect, useId, useRef, useState } from "../vendor/preact.js";
+import { html, useEffect, useId, useLayoutEffect, useRef, useState } from "../vendor/preact.js";
 import { get } from "./api.js";
 import { t } from "./i18n.js";
 
@@ -111,7 +111,8 @@ export function Menu({ label, icon, text, items, act, class: name = "button", ch
   const [open, set] = useState(false);
   const root = useRef(null);
   const id = useId();
-  useEffect(() => {
+  // Before anybody sees the menu: a key pressed right after the one that opened it is meant for it.
+  useLayoutEffect(() => {
     if (!open) return undefined;
     root.current.querySelector(".menu button")?.focus();
     const close = (event) => root.current?.contains(event.target) || set(false);

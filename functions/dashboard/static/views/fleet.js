@@ -14,16 +14,23 @@ import { counts, CPU, DISK, judged, MEMORY, server, servers, silence, silent, so
 // the browser.
 const CROWD = 300;
 const PAGE = 120;
+// Groups that are drawn at once; those below the first screen come right after it.
+const FIRST = 2;
 const REORDER_MS = 10_000;
 
 export const roleName = (role) => (role ? (known(`tier.${role}`) ? t(`tier.${role}`) : role) : t("tier.none"));
-const worst = (a, b) => STATUSES.indexOf(a.status) - STATUSES.indexOf(b.status);
-const byRisk = (a, b) => worst(a, b) || (b.said?.risk ?? -1) - (a.said?.risk ?? -1) || a.id.localeCompare(b.id);
+const RANK = Object.fromEntries(STATUSES.map((status, i) => [status, i]));
+const worst = (a, b) => RANK[a.status] - RANK[b.status];
+const byRisk = (a, b) => worst(a, b) || (b.said?.risk ?? -1) - (a.said?.risk ?? -1) || (a.id < b.id ? -1 : 1);
 
 /** Servers by role, the largest first. */
 function byRole(records) {
   const found = new Map();
-  for (const record of records) found.set(record.role || "", [...(found.get(record.role || "") ?? []), record]);
+  for (const record of records) {
+    const role = record.role || "";
+    if (found.has(role)) found.get(role).push(record);
+    else found.set(role, [record]);
+  }
   return [...found].sort((a, b) => b[1].length - a[1].length || a[0].localeCompare(b[0]));
 }
 
@@ -194,7 +201,7 @@ function grouped() {
   const all = [...servers.peek().values()].sort(ORDERS[order.peek()]);
   const attention = all.filter(({ status }) => status !== "healthy" && status !== "maintenance");
   const rest = all.filter(({ status }) => status === "healthy" || status === "maintenance");
-  return [["attention", attention.sort(order.peek() === "risk" ? byRisk : ORDERS[order.peek()])], ...byRole(rest)]
+  return [["attention", attention], ...byRole(rest)]
     .filter(([, records]) => records.length)
     .map(([name, records]) => [name, records.map(({ id }) => id)]);
 }
@@ -224,6 +231,8 @@ function useGroups(root) {
 export function Fleet() {
   const root = useRef(null);
   const groups = useGroups(root);
+  const [whole, draw] = useState(false);
+  useEffect(() => { draw(true); }, []);
   const c = counts.value;
   return html`<section class="fleet" aria-labelledby="fleet">
     <header class="section-head"><h2 id="fleet">${t("fleet.title")}</h2><span class="note">${t("fleet.count", c.total)}</span>
@@ -236,7 +245,7 @@ export function Fleet() {
         </select>
       </div></header>
     <div class=${`groups as-${look.value}`} ref=${root}>
-      ${groups.map(([name, ids]) => html`<${Group} key=${name} name=${name} ids=${ids} crowd=${c.total > CROWD} />`)}
+      ${(whole ? groups : groups.slice(0, FIRST)).map(([name, ids]) => html`<${Group} key=${name} name=${name} ids=${ids} crowd=${c.total > CROWD} />`)}
     </div>
   </section>`;
 }

@@ -64,9 +64,15 @@ class Maintenance:
     roles: tuple[str, ...] = ()
 
     def covers(self, server: str, role: str, at: int) -> bool:
-        """Whether it applies at an instant (s)."""
-        if (self.servers and server not in self.servers) or (self.roles and role not in self.roles):
-            return False
+        """Whether it applies to a server at an instant (s)."""
+        return self.concerns(server, role) and self.is_open(at)
+
+    def concerns(self, server: str, role: str) -> bool:
+        """Whether a server is among those that it is for."""
+        return (not self.servers or server in self.servers) and (not self.roles or role in self.roles)
+
+    def is_open(self, at: int) -> bool:
+        """Whether it is open at an instant (s)."""
         zone = ZoneInfo(self.timezone)
         now = datetime.fromtimestamp(at, UTC).astimezone(zone)
         hour, minute = map(int, self.at.split(":"))

@@ -7,7 +7,7 @@ import numpy as np
 
 from openmanager.catalog import FORECAST_METRICS, METRIC
 from openmanager.watch import coarse
-from openmanager.watch.judge import LIMITS, Verdict
+from openmanager.watch.judge import LIMITS, SILENT_MS, Verdict
 from openmanager.watch.state import HOUR, WINDOW, States
 
 # Minutes of processor use that a server's line shows.
@@ -21,7 +21,8 @@ def brief(verdict: Verdict) -> dict[str, Any]:
     """A verdict in whole numbers: probabilities in thousandths, the anomaly score in hundredths of its threshold,
     confidence in percent.
 
-    None where nothing is known; `next` and `missing` are not there if there is nothing to say.
+    None where nothing is known; `next` and `missing` are not there if there is nothing to say, `allowed_s` not where a
+    server may be silent for as long as most.
     """
     anomaly, failure, risk = verdict.anomaly, verdict.failure, verdict.risk
     said: dict[str, Any] = {
@@ -32,6 +33,8 @@ def brief(verdict: Verdict) -> dict[str, Any]:
         "anomalous": bool(anomaly and anomaly["anomalous"]),
         "confidence": round(100 * verdict.confidence),
     }
+    if (allowed_s := verdict.silence["allowed_s"]) != SILENT_MS // 1000:
+        said["allowed_s"] = allowed_s
     if following := soonest(verdict.exhaustion):
         said["next"] = following
     if missing := {name: verdict.missing[name] for name in _AWAITED if name in verdict.missing}:

@@ -4,7 +4,7 @@ import json
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from openmanager import notify
@@ -40,13 +40,25 @@ class Outcome:
 
     def minute(self, minute: int, said: Sequence[Verdict], latest: Mapping[str, Any], roles: Sequence[str]) -> None:
         """Take in a minute's verdicts, and values and roles of their servers (values only where samples came)."""
-        self.verdicts += said
+        self.verdicts += self._maintained(minute, said, roles)
         self._values |= {(v.server, v.minute): latest[v.server]["metrics"] for v in said if v.server in latest}
         self.latest |= latest
         metrics = [latest[v.server]["metrics"] if v.server in latest else {} for v in said]
         role = {v.server: r for v, r in zip(said, roles, strict=True)}
         happened = self.desk.minute(minute, [v.as_dict() for v in said], metrics, roles)
         self.transitions += [(t, role.get(t.alert.server, "")) for t in happened]
+
+    def _maintained(self, minute: int, said: Sequence[Verdict], roles: Sequence[str]) -> list[Verdict]:
+        """The verdicts as people are to see them: a server whose window is open is in maintenance, whatever it does.
+
+        So it is in the archive too, from which the ledger learns of incidents: what people do on purpose is nothing
+        that should have been foreseen. Alerts are judged by what the server does, and suppressed.
+        """
+        windows = [window for window in self.desk.config.maintenance if window.is_open(minute * 60)]
+        return [
+            replace(v, status="maintenance") if any(w.concerns(v.server, role) for w in windows) else v
+            for v, role in zip(said, roles, strict=True)
+        ]
 
     def writes(self, shard: int, gone: set[str], newest: bool, servers: Sequence[str], states: States) -> Writes:
         """What to commit; servers of `gone` are forgotten. The live feed hears of verdicts only in the newest minute.
