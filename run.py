@@ -8,6 +8,7 @@
     import FOLDER|FILE [--help]                             send such files through the ingest door
     evaluate FILE.csv [--help]                              score a recording of your own with the models
     replay FILE.csv[=ROLE]... [--help]                      say what a recording would have paged
+    mcp [--help]                                            speak MCP over stdin and stdout
     audit export|verify FILE [--help]                       fetch the audit log, find what was done to it
     seal [--help]                                           encrypt notification secrets with the first key
     install                                                 only make .venv and install into it
@@ -33,7 +34,7 @@ NEW_ENOUGH = f"import sys; sys.exit(sys.version_info < {NEEDED!r})"
 
 HERE = Path(__file__).resolve().parent
 LOCK = HERE / "requirements.lock"
-COMMANDS = ("up", "test", "demo", "export", "import", "evaluate", "replay", "audit", "seal", "install")
+COMMANDS = ("up", "test", "demo", "export", "import", "evaluate", "replay", "mcp", "audit", "seal", "install")
 
 
 def say(text):
@@ -155,6 +156,10 @@ def main(*arguments):
         say(f"{command!r} is not a command; these are:\n\n{(__doc__ or '').strip()}")
         return 2
     with_new_enough_python()
+    if command == "mcp":
+        # There a client reads its protocol and nothing else.
+        sys.stdout = sys.stderr
+        os.environ["OPENMANAGER_DATA"] = os.environ.get("OPENMANAGER_DATA") or str(HERE / ".openmanager")
     venv = Venv(folder)
     venv.ready()
     if command == "test":
@@ -166,7 +171,7 @@ def main(*arguments):
         venv.become("-m", "infra.transfer.audit", *arguments[1:])
     if command == "seal":
         venv.become("-m", "infra.transfer.seal", *arguments[1:])
-    if command in ("evaluate", "replay"):
+    if command in ("evaluate", "replay", "mcp"):
         venv.become("-m", "openmanager", *arguments)
     if command != "install":
         venv.become("-m", "infra.local", *arguments)

@@ -10,7 +10,7 @@ from openmanager.web import Viewer, bounded_body
 from openmanager.web.problems import problem
 
 Message = Annotated[bytes, Depends(bounded_body(256 << 10))]
-RUNBOOKS = Path(__file__).parent / "runbooks"
+SHIPPED = Path(__file__).parent / "runbooks"
 
 router = APIRouter()
 
@@ -19,7 +19,7 @@ router = APIRouter()
 @router.post("/mcp", include_in_schema=False)
 def exchange(who: Viewer, request: Request, body: Message) -> Response:
     """One message of the protocol. What each tool may is its own route's business (openmanager.tools)."""
-    response: Response = import_module("openmanager.mcp.door").answer(who, request, body, RUNBOOKS)
+    response: Response = import_module("openmanager.mcp.door").answer(who, request, body, SHIPPED)
     return response
 
 

@@ -200,6 +200,7 @@ def through_routes(tool: str, a: Any, key: str = API_KEY) -> Any:
         "prediction_record": lambda: route(record_door, "/api/predictions/record", key, server=a.get("server"), **span),
         "list_incidents": lambda: route(incidents_door, "/api/incidents", key),
         "get_incident": lambda: route(incidents_door, f"/api/incidents/{a['id']}", key),
+        "incident_report": lambda: route(incidents_door, f"/api/incidents/{a['id']}/report", key),
         "read_audit_log": lambda: {
             "rows": [
                 row for row in route(audit_door, "/api/audit", key)["rows"]

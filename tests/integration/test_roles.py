@@ -32,7 +32,7 @@ AGENT = {"/api/ingest", "/api/v1/write", "/v1/metrics"}
 ADMIN = ("/api/users", "/api/keys", "/api/notifications/targets")
 OPERATOR = {"/api/notifications/outbox"}
 # Of an outside tool: what only reads is for readers, and which do is the tool's own affair (test_mcp_routes.py).
-READER = {"/api/stream/ticket", "/api/assistant/ask", "/api/mcp/tools/{server}/{tool}"}
+READER = {"/api/stream/ticket", "/api/assistant/ask", "/api/mcp/tools/{server}/{tool}", "/mcp"}
 
 
 def allowed(method: str, path: str) -> set[str]:

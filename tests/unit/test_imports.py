@@ -133,7 +133,7 @@ def test_a_handler_stays_a_door(function: str) -> None:
 
 FLOORS = [
     {"__main__"},
-    {"assistant", "cli"},
+    {"assistant", "cli", "mcp"},
     {"tools", "sidecar"},
     {"watch", "demo"},
     {"fleet", "charts", "archive", "intake", "web", "notify", "evaluation", "oncall", "security", "feed"},
@@ -143,6 +143,7 @@ FLOORS = [
 ]
 # Neighbours on one floor that may know each other, and in which direction.
 SIDEWAYS = {
+    ("cli", "mcp"),
     ("web", "fleet"),
     ("web", "security"),
     ("web", "feed"),

@@ -18,18 +18,20 @@ from openmanager.mcp.server import VISIT, Visit, server
 from openmanager.security.roles import Identity
 from openmanager.settings import settings
 
-MOST_OCTETS = 256 << 10
 # Which host is meant API Gateway has decided before we are called, and a page that was rebound to us has no bearer.
 # What browsers say of themselves, Origin, is checked in `answer`, by the same list as for every other route.
 _SECURITY = TransportSecuritySettings(enable_dns_rebinding_protection=False)
 
 
-def answer(who: Identity, request: Request, body: bytes, runbooks: Path) -> Response:
-    """The response to one message. Raises Forbidden for a page of an origin that is not allowed."""
-    origin = request.headers.get("origin")
-    if origin is not None and origin not in settings().origins:
+def answer(who: Identity, request: Request, body: bytes, shipped: Path) -> Response:
+    """The response to one message; `shipped` are the runbooks where the settings name no others.
+
+    Raises Forbidden for a page of an origin that is not allowed.
+    """
+    s, origin = settings(), request.headers.get("origin")
+    if origin is not None and origin not in s.origins:
         raise Forbidden("pages of this origin may not call; OPENMANAGER_ORIGINS names those that may")
-    return Exchange(Visit(who, runbooks), body)
+    return Exchange(Visit(who, Path(s.runbooks) if s.runbooks else shipped), body)
 
 
 class Exchange(Response):
@@ -50,11 +52,7 @@ class Exchange(Response):
             return {"type": "http.request", "body": self._sent, "more_body": False}
 
         manager = StreamableHTTPSessionManager(
-            app=server(),
-            json_response=True,
-            stateless=True,
-            security_settings=_SECURITY,
-            max_request_body_size=MOST_OCTETS,
+            server(), json_response=True, stateless=True, security_settings=_SECURITY
         )
         async with manager.run():
             await manager.handle_request({**scope, VISIT: self._visit}, replay, send)

@@ -22,11 +22,15 @@ _NAMES: Mapping[str, Any] = {"type": "array", "items": _SERVER, "maxItems": 100}
 _TIME: Mapping[str, Any] = {"type": "string", "maxLength": 40, "description": "ISO 8601"}
 _CURSOR: Mapping[str, Any] = {"type": "string", "maxLength": 500}
 _TEXTS: Mapping[str, Any] = {"type": "array", "items": {"type": "string"}}
-_ROWS: Mapping[str, Any] = {"type": "array", "items": {"type": "object"}}
 _NUMBER: Mapping[str, Any] = {"type": "integer"}
 _OBJECT: Mapping[str, Any] = {"type": "object"}
 _MAYBE_TEXT: Mapping[str, Any] = {"type": ["string", "null"]}
 _MAYBE_OBJECT: Mapping[str, Any] = {"type": ["object", "null"]}
+
+
+def _rows(*always: str) -> Mapping[str, Any]:
+    """A list of objects, with what each of them has: the cheapest way to tell a program the names."""
+    return {"type": "array", "items": {"type": "object", "required": list(always)}}
 
 
 def _limit(usual: int, most: int) -> Mapping[str, Any]:
@@ -69,6 +73,7 @@ class Listed:
         return usual | dict(arguments)
 
 
+_ALERT = ("server", "rule", "state", "severity", "value", "limit", "unit", "age_s")
 _PAGED = {"limit": _limit(10, 50), "cursor": _CURSOR}
 _NEXT = {"next": _MAYBE_TEXT}
 _UNKNOWN = {"unknown": _TEXTS}
@@ -79,7 +84,13 @@ TOOLS: tuple[Listed, ...] = (
         "fleet_overview",
         fleet.fleet_overview,
         "The whole fleet: servers by status, open alerts and incidents, the worst servers and why. Start here.",
-        gives={"servers": _NUMBER, "statuses": _OBJECT, "open_alerts": _OBJECT, "worst": _ROWS, **_UNKNOWN},
+        gives={
+            "servers": _NUMBER,
+            "statuses": _OBJECT,
+            "open_alerts": _OBJECT,
+            "worst": _rows("server", "status", "why", "risk_percent"),
+            **_UNKNOWN,
+        },
     ),
     Listed(
         "find_servers",
@@ -92,7 +103,7 @@ TOOLS: tuple[Listed, ...] = (
             "sort": {"enum": ["worst", "name", *fleet.SORTS], "default": "worst"},
             **_PAGED,
         },
-        {"matching": _NUMBER, "servers": _ROWS, **_NEXT},
+        {"matching": _NUMBER, "servers": _rows("server", "status", *fleet.FIGURES, "figures_age_s"), **_NEXT},
     ),
     Listed(
         "query_metrics",
@@ -115,7 +126,12 @@ TOOLS: tuple[Listed, ...] = (
         "Why a server's last minute is judged as it is: metrics that make it unusual, the most similar past minute and "
         "what followed, servers it depends on and affects.",
         {"server": _SERVER},
-        {"status": {"type": "string"}, "contributions": _ROWS, "nearest_past": _MAYBE_OBJECT, **_UNKNOWN},
+        {
+            "status": {"type": "string"},
+            "contributions": _rows("metric", "share_percent", "value", "unit"),
+            "nearest_past": _MAYBE_OBJECT,
+            **_UNKNOWN,
+        },
         ("server",),
     ),
     Listed(
@@ -123,7 +139,12 @@ TOOLS: tuple[Listed, ...] = (
         server.predict_failure,
         "Probability of an incident within 30 minutes, with its parts; without server: those most at risk.",
         {"server": _SERVER, **_PAGED},
-        {"window_min": _NUMBER, "predictions": _ROWS, **_NEXT, **_UNKNOWN},
+        {
+            "window_min": _NUMBER,
+            "predictions": _rows("server", "risk_percent", "parts_percent", "judged_age_s"),
+            **_NEXT,
+            **_UNKNOWN,
+        },
     ),
     Listed(
         "time_to_exhaustion",
@@ -134,7 +155,11 @@ TOOLS: tuple[Listed, ...] = (
             "metric": {"enum": ["filesystem_utilization", "memory_used_effective", "swap_utilization"]},
             **_PAGED,
         },
-        {"exhaustions": _ROWS, **_NEXT, **_UNKNOWN},
+        {
+            "exhaustions": _rows("server", "metric", "at_limit", "earliest_s", "likely_s", "latest_s"),
+            **_NEXT,
+            **_UNKNOWN,
+        },
     ),
     Listed(
         "list_alerts",
@@ -146,14 +171,20 @@ TOOLS: tuple[Listed, ...] = (
             "state": {"enum": ["pending", "firing", "acknowledged", "recovering", "nodata"]},
             **_PAGED,
         },
-        {"matching": _NUMBER, "alerts": _ROWS, **_NEXT},
+        {"matching": _NUMBER, "alerts": _rows(*_ALERT), **_NEXT},
     ),
     Listed(
         "get_incident",
         trouble.get_incident,
         "One incident, open or past, with alerts and events; without id: the open ones.",
         {"id": _TEXT, **_PAGED},
-        {"incident": _OBJECT, "incidents": _ROWS, "alerts": _ROWS, "events": _ROWS, **_NEXT},
+        {
+            "incident": _OBJECT,
+            "incidents": _rows("id", "severity", "root", "age_s"),
+            "alerts": _rows(*_ALERT),
+            "events": _rows("at", "server", "rule", "what"),
+            **_NEXT,
+        },
     ),
     Listed(
         "prediction_record",
@@ -179,7 +210,7 @@ TOOLS: tuple[Listed, ...] = (
             },
             **_PAGED,
         },
-        {"fired": _NUMBER, "notices": _ROWS, **_NEXT, **_RECORD},
+        {"fired": _NUMBER, "notices": _rows("at", "event", "rule", "value", "unit"), **_NEXT, **_RECORD},
         ("server",),
     ),
     Listed(

@@ -9,9 +9,11 @@ from urllib.parse import unquote
 
 from openmanager.errors import NotFound
 from openmanager.mcp.ask import Asked
+from openmanager.oncall.report import markdown
 
 _ADDRESS = re.compile(r"openmanager://(servers|incidents|runbooks)/([^/?#]{1,1000})")
-_TOPIC = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
+# Another language's has its name behind a dot.
+_TOPIC = re.compile(r"[a-z0-9][a-z0-9-]{0,63}([.][a-z]{2})?")
 # A page for people; what is longer is none.
 _MOST_OCTETS = 32 << 10
 
@@ -29,7 +31,7 @@ class Template:
 JSON, MARKDOWN = "application/json", "text/markdown"
 TEMPLATES = (
     Template("openmanager://servers/{id}", "server", "A server with its newest figures and its whole verdict.", JSON),
-    Template("openmanager://incidents/{id}", "incident", "An incident with everything that happened in it.", JSON),
+    Template("openmanager://incidents/{id}", "incident", "The report on an incident, from stored evidence.", MARKDOWN),
     Template("openmanager://runbooks/{topic}", "runbook", "What to do about a kind of trouble.", MARKDOWN),
 )
 
@@ -41,9 +43,10 @@ def read(address: str, asked: Asked, runbooks: Path) -> tuple[str, str]:
         raise NotFound(f"nothing is at {address[:200]!r}")
     kind, name = found[1], unquote(found[2])
     if kind == "servers":
-        return _written(asked.use("get_server", server=name)), JSON
+        whole = asked.use("get_server", server=name)
+        return json.dumps(whole, ensure_ascii=False, separators=(",", ":")), JSON
     if kind == "incidents":
-        return _written(asked.use("get_incident", id=name)), JSON
+        return markdown(asked.use("incident_report", id=name), "en"), MARKDOWN
     file = topics(runbooks).get(name)
     if file is None:
         raise NotFound(f"there is no runbook {name[:64]!r}; these are there: {', '.join(topics(runbooks))}")
@@ -53,7 +56,3 @@ def read(address: str, asked: Asked, runbooks: Path) -> tuple[str, str]:
 def topics(runbooks: Path) -> Mapping[str, Path]:
     """The runbooks by topic, which is the file's name."""
     return {f.stem: f for f in sorted(runbooks.glob("*.md")) if _TOPIC.fullmatch(f.stem)}
-
-
-def _written(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

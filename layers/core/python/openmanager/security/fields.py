@@ -57,6 +57,7 @@ SEEN_BY: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "/api/mcp/servers": {"reason": _PEOPLE},
     "/api/mcp/tools": {"reason": _PEOPLE},
     "/api/mcp/tools/{server}/{tool}": _WHOLE,
+    "/mcp": _WHOLE,
     "/api/ingest": _WHOLE,
     "/api/v1/write": _WHOLE,
     "/v1/metrics": _WHOLE,

@@ -10,6 +10,7 @@ from openmanager.ledger.record import record
 from openmanager.oncall import alerts
 from openmanager.oncall import settings as desk
 from openmanager.oncall.explain import explain
+from openmanager.oncall.report import report
 from openmanager.oncall.standing import open_alerts
 from openmanager.security import fields
 from openmanager.security.roles import Identity
@@ -20,6 +21,7 @@ _READERS = ("viewer", "operator", "admin", "auditor")
 _ACTORS = ("operator", "admin")
 # The newest rows of the audit log that are looked through.
 _ROWS = 500
+_REPORT = "/api/incidents/{id}/report"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,11 @@ def _audit(asked: Mapping[str, Any], _: Caller) -> Any:
     return {"rows": inside, "all": head <= _ROWS or times[0] < asked["from"]}
 
 
+def _report(asked: Mapping[str, Any], caller: Caller) -> Any:
+    # It says what was left out for the role, so it has to know.
+    return report(asked["id"], caller.now_ms, fields.hidden(_REPORT, caller.who.role))
+
+
 def _replay(asked: Mapping[str, Any], caller: Caller) -> Any:
     # With it come the models, which no other tool needs.
     from openmanager.watch import replaying
@@ -108,6 +115,7 @@ TOOLS: Mapping[str, Tool] = {
     "prediction_record": Tool(_record, "/api/predictions/record"),
     "list_incidents": Tool(lambda *_: {"incidents": alerts.open_incidents()}, "/api/incidents"),
     "get_incident": Tool(lambda asked, _: alerts.incident(asked["id"]), "/api/incidents/{id}"),
+    "incident_report": Tool(_report, _REPORT),
     "replay": Tool(_replay, "/api/replay", _ACTORS, "POST"),
     "acknowledge": Tool(_acknowledge, "/api/alerts/{server}/{rule}/acknowledge", _ACTORS, "POST"),
     "silence": Tool(_silence, "/api/silences", _ACTORS, "POST"),

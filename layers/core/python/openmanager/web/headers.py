@@ -22,7 +22,7 @@ DEFAULTS: Mapping[str, str] = {
 _HSTS = "max-age=31536000; includeSubDomains"
 # Read by pages of other origins, if any are allowed.
 _EXPOSED = ("RateLimit", "RateLimit-Policy", "Retry-After")
-_SENT = ("Authorization", "Content-Type", "Last-Event-ID")
+_SENT = ("Authorization", "Content-Type", "Last-Event-ID", "MCP-Protocol-Version", "Mcp-Method", "Mcp-Name")
 _METHODS = ("GET", "POST", "PUT", "DELETE")
 _PREFLIGHT_S = 600
 
