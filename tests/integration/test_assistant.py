@@ -1,6 +1,8 @@
 """The assistant over real stores: each figure computed again through the routes, roles, sessions, hostile questions."""
 
 import json
+import re
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -9,15 +11,19 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+import numpy as np
 import pytest
 from openmanager.alerts.machine import Alert, Transition
 from openmanager.archive import ledger as settling
-from openmanager.assistant import conversation
+from openmanager.archive.days import close_due
+from openmanager.assistant import conversation, runbooks
 from openmanager.assistant.described import ANSWER, Asked
 from openmanager.errors import StoreUnavailable
 from openmanager.security.roles import ROLES, USER_ROLES, Identity
 from openmanager.settings import settings
+from openmanager.sidecar import invoke as sidecar_door
 from openmanager.stores import alerts, audit
+from openmanager.telemetry.samples import Samples
 from openmanager.tools import table
 from openmanager.watch.outcome import recorded
 from openmanager.web.auth import guard_of, routes_of
@@ -34,9 +40,12 @@ from infra.local.stack import Upstash
 from tests.conftest import API_KEY
 from tests.credentials import JWT_KEYS, api_key
 from tests.events import Reply, invoke
+from tests.integration.test_history import keep
 from tests.integration.test_roles import doors
 
-GOLDEN = Path(__file__).resolve().parents[1] / "golden/assistant"
+ROOT = Path(__file__).resolve().parents[2]
+GOLDEN = ROOT / "tests/golden/assistant"
+RUNBOOKS = ROOT / "functions/mcp/runbooks"
 NOW = int(time.time())
 MINUTE = NOW // 60 - 1
 # Name of the role -> of its servers, how many.
@@ -475,3 +484,96 @@ def test_a_store_that_is_away_is_told_by_status_and_by_event(stored: Upstash, mo
     reply = send("How good were the predictions?", headers={"accept": "text/event-stream"}).body.decode()
     assert 'event: error\ndata: {"type":"about:blank","title":"Service Unavailable","status":503' in reply
     assert "10.0.0.7" not in reply
+
+
+@pytest.fixture
+def sidecar(stored: Upstash) -> Iterator[Upstash]:
+    """The sidecar with the settings as they are then, and none of its children afterwards."""
+    service = pytest.importorskip("openmanager.sidecar.service", reason="the library mcp is not installed")
+    service.close()
+    yield stored
+    service.close()
+
+
+@pytest.mark.parametrize(("language", "file"), [("en", "disk-filling.md"), ("ko", "disk-filling.ko.md")])
+def test_advanced_answers_quote_the_runbook_with_its_source(sidecar: Upstash, language: str, file: str) -> None:
+    answer = ask("Why is db-01 at risk?", mode="advanced", language=language)
+    told = ["".join(part["text"] for part in sentence) for sentence in answer["answer"]["text"]]
+    parts = (RUNBOOKS / file).read_text().split("\n## ")[2:4]
+    steps = [" ".join(item.split()) for part in parts for item in re.split(r"(?m)^\d\. ", part)[1:]]
+    assert [line.partition(". ")[2] for line in told if re.match(r"\d\. ", line)] == steps
+    assert len(steps) == 10
+    (source,) = [e for e in answer["answer"]["evidence"] if e["tool"] == "read_runbook"]
+    assert file in source["fact"]
+    assert sum(f"filesystem: {file}" in line for line in told) == 1
+    assert "disk-filling" not in said(ask("Why is db-01 at risk?", language=language))
+
+
+def test_a_runbook_of_ones_own_takes_the_place_of_ours(
+    sidecar: Upstash, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "# Ours\n\n## Signs\nx\n\n## Look\n- `df` \u202e<img src=x>\n  on both\n\n## Do\n- ask Kim\n"
+    (tmp_path / "disk-filling.md").write_text(text)
+    monkeypatch.setenv("OPENMANAGER_RUNBOOKS", str(tmp_path))
+    settings.cache_clear()
+    told = said(ask("What should I do about db-01?", mode="advanced"))
+    assert "Runbook “Ours” (filesystem: disk-filling.md)." in told
+    assert "1. `df` <img src=x> on both" in told
+    assert "1. ask Kim" in told
+    (tmp_path / "disk-filling.md").unlink()
+    assert "There is no runbook disk-filling." in said(ask("What should I do about db-01?", mode="advanced"))
+
+
+def test_an_answer_goes_on_without_a_sidecar(sidecar: Upstash, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    basic = ask("What should I do about db-01?")["answer"]["text"]
+    # None of the settings, a function that is not there, and one that does not answer.
+    empty = tmp_path / "mcp_settings.json"
+    empty.write_text('{"mcpServers": {}}')
+    monkeypatch.setenv("OPENMANAGER_MCP_SETTINGS", str(empty))
+    settings.cache_clear()
+    told = [said(ask("What should I do about db-01?", mode="advanced"))]
+    monkeypatch.setenv("OPENMANAGER_MCP_FUNCTION", "openmanager-mcp")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_LAMBDA", "http://127.0.0.1:1")
+    for name in ("AWS_DEFAULT_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "eu-central-1")
+    settings.cache_clear()
+    told.append(said(ask("What should I do about db-01?", mode="advanced")))
+    silent = threading.Event()
+    monkeypatch.setattr(runbooks, "LIMIT_S", 0.01)
+    monkeypatch.setattr(sidecar_door, "call", lambda *_: silent.wait(60))
+    told.append(said(ask("What should I do about db-01?", mode="advanced")))
+    silent.set()
+    for one in told:
+        assert all("".join(part["text"] for part in sentence) in one for sentence in basic)
+        assert "The runbook disk-filling cannot be read now; this answer is without." in one
+
+
+@pytest.mark.parametrize("question", ["How is db-01?", "Why is db-01 at risk?", "db-01 CPU last 30 minutes"])
+def test_advanced_answers_compare_with_the_same_time_of_before(stored: Upstash, question: str) -> None:
+    metric = "cpu_utilization" if "CPU" in question else "filesystem_utilization"
+    for back, value in ((0, 60.0), (86_400, 50.0), (7 * 86_400, 40.0)):
+        times = np.array([(NOW - back - 60 * i) * 1000 for i in range(90)][::-1])
+        keep("db-01", Samples((metric,), times, np.full((90, 1), value), np.zeros(90, np.bool_)))
+    # What lies a week back is in the rollups of its day, which was closed then.
+    close_due((NOW - 5 * 86_400) * 1000, lambda: False)
+    answer = ask(question, mode="advanced")
+    before = [f for f in figures(answer) if f.get("reduce") == "mean" and f["value"] in (40.0, 50.0)]
+    assert [f["value"] for f in before] == [50.0, 40.0]
+    windows = [next(e["window"] for e in answer["answer"]["evidence"] if e["n"] == f["evidence"]) for f in before]
+    assert windows[0]["from"] - windows[1]["from"] == 6 * 86_400
+    for figure in before:
+        evidence = next(e for e in answer["answer"]["evidence"] if e["n"] == figure["evidence"])
+        again = through_routes(evidence["tool"], evidence["arguments"])
+        assert computed(again, figure["of"], figure["reduce"]) == figure["value"]
+
+
+def test_advanced_causes_name_what_it_needs_and_what_needs_it(stored: Upstash) -> None:
+    answer = ask("Why is db-01 at risk?", mode="advanced")
+    assert "Servers that it needs, 1: storage-01." in said(answer)
+    needing = sorted(s for s, role in SERVERS.items() if role in ("api", "web", "load-balancer"))
+    assert f"Servers that need it, {len(needing)}: {', '.join(needing[:5])} and more." in said(answer)
+    # Of the same hour a day and a week before there are no samples, and that is said.
+    assert "Not in the data: disk space used of db-01 in the same hour" not in said(answer)
+    assert "Not in the data: CPU of web-01 in the same hour a day or a week before." in said(
+        ask("web-01 cpu?", mode="advanced")
+    )

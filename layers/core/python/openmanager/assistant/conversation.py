@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+from openmanager.assistant import runbooks
 from openmanager.assistant.answers import BY_INTENT
-from openmanager.assistant.answers.steps import ask_again
+from openmanager.assistant.answers.steps import RUNBOOK, ask_again
 from openmanager.assistant.described import Asked
 from openmanager.assistant.draft import Draft
 from openmanager.assistant.figures import zone
@@ -36,7 +37,8 @@ def ask(asked: Asked, who: Identity, now_s: float | None = None) -> Iterator[tup
     def use(call: Call) -> Any:
         key = repr((call.tool, sorted(call.arguments.items())))
         if key not in looked:
-            looked[key] = table.use(call, caller)
+            of_ours = call.tool != RUNBOOK
+            looked[key] = table.use(call, caller) if of_ours else runbooks.find(call.arguments, who)
         return looked[key]
 
     judged = use(_JUDGED)["predictions"]

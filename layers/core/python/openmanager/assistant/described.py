@@ -61,7 +61,11 @@ QUESTION: dict[str, Any] = {
             "description": "your name for a conversation: within 15 minutes a question may leave out what the one"
             " before said. Nobody else's opens it. Without one nothing is remembered.",
         },
-        "mode": {"enum": ["basic", "advanced"], "description": "advanced compares with the past, and names dependents"},
+        "mode": {
+            "enum": ["basic", "advanced"],
+            "description": "advanced compares with the same hour a day and a week before, names what a server needs and"
+            " what needs it, and quotes the runbook",
+        },
         "utc_offset_minutes": {
             "type": "integer",
             "minimum": -_FARTHEST_M,

@@ -137,7 +137,7 @@ class Draft:
         return parts
 
 
-def plain(text: Any) -> str:
+def plain(text: Any, longest: int = _LONGEST) -> str:
     """A text from outside as one line of plain text: no control signs, none that turn the line round, no end to it."""
     clean = "".join(" " if c.isspace() else c for c in str(text) if c.isspace() or unicodedata.category(c)[0] != "C")
-    return clean if len(clean) <= _LONGEST else clean[: _LONGEST - 1] + "…"
+    return clean if len(clean) <= longest else clean[: longest - 1] + "…"

@@ -6,6 +6,7 @@ from typing import Any
 from openmanager.assistant import times
 from openmanager.assistant.answers.steps import (
     Steps,
+    beyond,
     joined,
     one_server,
     prediction,
@@ -56,6 +57,7 @@ def capacity(d: Draft) -> Steps:
         d.check(metric, server)
         d.link = f"#/servers/{server}"
         d.about = [server]
+        yield from beyond(d, server, metric)
         return
     yield from _nothing(d, asked, metrics)
 

@@ -4,12 +4,13 @@ from typing import Any
 
 from openmanager.assistant.answers.steps import (
     Steps,
+    before,
     counted,
     joined,
-    metrics,
     one_server,
     open_alerts,
     predictions,
+    runbook,
     servers,
     standing,
     valued,
@@ -20,7 +21,6 @@ from openmanager.catalog import STATUSES
 
 _WORST_FIRST = ("offline", "critical", "warning", "unknown", "maintenance", "healthy")
 _SHOWN = ("cpu_utilization", "memory_used_effective", "filesystem_utilization", "load_5m")
-_DAY_S = 86_400
 assert set(_WORST_FIRST) == set(STATUSES)
 
 
@@ -85,12 +85,15 @@ def server(d: Draft) -> Steps:
         else:
             yield from _whole(d, name, n, found)
         if q.mode == "advanced":
-            yield from _yesterday(d, name, q.metric or _telling(found))
+            yield from before(d, name, q.metric or _telling(found))
     if len(q.servers) == 1:
         shown = q.metric or _telling(found)
         d.chart(name, shown, q.now_s // 60 * 60 - 3600, q.now_s // 60 * 60)
-        d.check("offline" if found["status"] == "offline" else shown, name)
+        subject = "offline" if found["status"] == "offline" else shown
+        d.check(subject, name)
         d.link = f"#/servers/{name}"
+        if q.mode == "advanced" and found["verdict"] and found["verdict"]["reasons"]:
+            yield from runbook(d, subject)
 
 
 def _whole(d: Draft, name: str, n: int, found: Any) -> Steps:
@@ -108,17 +111,6 @@ def _whole(d: Draft, name: str, n: int, found: Any) -> Steps:
     m, _ = yield from open_alerts(d, name)
     parts = standing(d, m)
     d.say("server alerts" if parts else "no open alerts of", parts=parts, server=d.server(name))
-
-
-def _yesterday(d: Draft, name: str, metric: str) -> Steps:
-    """The hour before compared with the same hour of the day before."""
-    now = int(d.question.now_s // 60 * 60) + 60
-    for key, span in (("trend now", (now - 3600, now)), ("day before", (now - 3600 - _DAY_S, now - _DAY_S))):
-        n, _ = yield from metrics(d, name, metric, span, d.time(span[0]))
-        mean = d.metric(n, ["metrics", metric], metric, "mean")
-        if mean["value"] is None:
-            return
-        d.say(key, mean=mean)
 
 
 def _telling(found: Any) -> str:

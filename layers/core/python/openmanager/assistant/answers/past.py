@@ -11,6 +11,7 @@ from openmanager.tools.call import Call, Refused
 
 _OFFERED = ("cpu_utilization", "memory_used_effective", "filesystem_utilization", "load_5m")
 _MOST_ROWS = 5
+_DAY_S = 86_400
 # What is told of the audit log as security, the gravest first.
 _WATCHED = ("login.flood", "login.wait", "login.fail", "refused", "token.refused", "login", "logout")
 _FAILED = frozenset({"login.flood", "login.wait", "login.fail", "refused", "token.refused"})
@@ -57,6 +58,10 @@ def _one(d: Draft, server: str, span: tuple[int, int], name: str) -> Steps:
         yield from _mean(d, server, (now - 3600, now), "trend now")
     if q.mode == "advanced":
         yield from _mean(d, server, (2 * span[0] - span[1], span[0]), "trend before")
+        for key, back in (("trend day before", _DAY_S), ("trend week before", 7 * _DAY_S)):
+            # The span before it is said already where it is a day or a week.
+            if span[1] - span[0] < back:
+                yield from _mean(d, server, (span[0] - back, span[1] - back), key)
 
 
 def _mean(d: Draft, server: str, span: tuple[int, int], key: str) -> Steps:

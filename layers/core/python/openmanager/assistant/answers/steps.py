@@ -3,9 +3,15 @@
 from collections.abc import Generator, Sequence
 from typing import Any
 
-from openmanager.assistant.draft import Draft, Part
+from openmanager.assistant import runbooks
+from openmanager.assistant.draft import Draft, Part, plain
 from openmanager.assistant.wording import AGAIN, window
+from openmanager.catalog import METRIC
 from openmanager.tools.call import Call
+
+# Of the sidecar's filesystem server, not of our own tools.
+RUNBOOK = "read_runbook"
+_DAY_S, _WEEK_S = 86_400, 7 * 86_400
 
 Steps = Generator[Call, Any, None]
 Looked = Generator[Call, Any, tuple[int, Any]]
@@ -63,6 +69,52 @@ def metrics(d: Draft, server: str, metric: str, span: tuple[int, int], name: str
     n = d.look(call, result, result["from"], result["to"])
     d.fact(n, "fact metrics", metric=d.metric_name(metric), server=d.server(server), window=name)
     return n, result
+
+
+def beyond(d: Draft, server: str, subject: str) -> Steps:
+    """What the advanced mode adds about a server and what is the matter: how it was before, and what to do about it."""
+    if d.question.mode != "advanced":
+        return
+    if subject in METRIC:
+        yield from before(d, server, subject)
+    yield from runbook(d, subject)
+
+
+def before(d: Draft, server: str, metric: str) -> Steps:
+    """The last hour compared with the same hour a day and a week before, as far as there are data."""
+    now = int(d.question.now_s // 60 * 60) + 60
+    said, named = 0, {"metric": d.metric_name(metric), "server": d.server(server)}
+    for key, back in (("hour now", 0), ("day before", _DAY_S), ("week before", _WEEK_S)):
+        span = (now - 3600 - back, now - back)
+        n, _ = yield from metrics(d, server, metric, span, d.time(span[0]))
+        mean = d.metric(n, ["metrics", metric], metric, "mean")
+        if mean["value"] is not None:
+            d.say(key, mean=mean, **named)
+            said += bool(back)
+        elif not back:
+            return
+    if not said:
+        d.say("never before", **named)
+
+
+def runbook(d: Draft, subject: str) -> Steps:
+    """The steps of the runbook that is about this, if there is one."""
+    topic = runbooks.topic(subject)
+    if not topic:
+        return
+    found = yield (call := Call(RUNBOOK, {"topic": topic, "language": d.question.language}))
+    if found["why"]:
+        d.say(f"runbook {found['why']}", topic=topic)
+        return
+    now = d.question.now_s // 60 * 60
+    n = d.look(call, found, now, now)
+    d.fact(n, "fact runbook", source=plain(found["source"]))
+    d.say("runbook", title=found["title"], source=plain(found["source"]))
+    for part in ("look", "do"):
+        if found[part]:
+            d.say(f"runbook {part}")
+        for i, step in enumerate(found[part], 1):
+            d.say("runbook step", number=str(i), step=step)
 
 
 def standing(d: Draft, n: int) -> list[Part]:

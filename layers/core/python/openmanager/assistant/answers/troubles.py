@@ -7,6 +7,7 @@ from openmanager.assistant.answers.ahead import SOON_S, made_of
 from openmanager.assistant.answers.steps import (
     Steps,
     ask_again,
+    beyond,
     joined,
     metrics,
     one_server,
@@ -40,7 +41,7 @@ def anomalies(d: Draft) -> Steps:
             _unusual(d, n, name, about["anomaly"], ["anomaly"])
         if len(q.servers) == 1:
             d.link = f"#/servers/{name}"
-            _show_most_unusual(d, name, about["anomaly"])
+            yield from _most_unusual(d, name, about["anomaly"])
         return
     n, found = yield from predictions(d)
     judged = {"role": q.role} if q.role else {}
@@ -57,7 +58,7 @@ def anomalies(d: Draft) -> Steps:
         _unusual(d, prediction(d, p), p["server"], p["anomaly"], ["anomaly"])
     d.about = names
     d.link = f"#/servers/{names[0]}"
-    _show_most_unusual(d, names[0], anomalous[0]["anomaly"])
+    yield from _most_unusual(d, names[0], anomalous[0]["anomaly"])
 
 
 def _is_anomalous(verdict: Mapping[str, Any]) -> bool:
@@ -80,13 +81,16 @@ def _contributions(d: Draft, n: int, shares: Mapping[str, float], path: list[str
     return joined([[{"text": f"{d.metric_name(m)} "}, d.figure(n, [*path, m], "share")] for m in top])
 
 
-def _show_most_unusual(d: Draft, name: str, anomaly: Any) -> None:
+def _most_unusual(d: Draft, name: str, anomaly: Any) -> Steps:
+    """Show what is most of it; of what is unusual a runbook may tell, too."""
     shares = (anomaly or {}).get("contributions", {})
     if shares:
         metric = min(shares, key=lambda m: (-shares[m], m))
         now = int(d.question.now_s // 60 * 60)
         d.chart(name, metric, now - 3 * 3600, now)
         d.check(metric, name)
+        if anomaly["anomalous"]:
+            yield from beyond(d, name, metric)
 
 
 def _anomalies_past(d: Draft) -> Steps:
@@ -143,6 +147,7 @@ def alerts(d: Draft) -> Steps:
     first = next((a for a in shown if a["rule"] in _RULE_METRICS), None)
     if first:
         d.check(_RULE_METRICS[first["rule"]], first["server"])
+        yield from beyond(d, first["server"], _RULE_METRICS[first["rule"]])
 
 
 # Of the rules that come with us, what they watch.
@@ -225,6 +230,7 @@ def causes(d: Draft) -> Steps:
         now = int(d.question.now_s // 60 * 60)
         d.chart(server, subject, now - 6 * 3600, now)
     d.check(subject, server)
+    yield from beyond(d, server, subject)
 
 
 def _reasons(d: Draft, n: int, server: str, found: Any) -> None:
@@ -259,8 +265,11 @@ def _reasons(d: Draft, n: int, server: str, found: Any) -> None:
     needs = [s["server"] for s in found["depends_on"] if s["status"] in _IN_TROUBLE]
     if needs:
         d.say("cause needs", names=d.listed(needs))
-    if d.question.mode == "advanced" and found["affects"]:
-        d.say("cause affects", names=d.listed([s["server"] for s in found["affects"]]))
+    if d.question.mode == "advanced":
+        for key, others in (("cause depends", "depends_on"), ("cause affects", "affects")):
+            if found[others]:
+                count = d.figure(n, [others], "count", "count")
+                d.say(key, count=count, names=d.listed([s["server"] for s in found[others]]))
     if not well:
         d.say("cause caution")
 
@@ -341,6 +350,7 @@ def advice(d: Draft) -> Steps:
     if firing["value"]:
         d.say("advise alerts", count=firing)
     d.check(subject, server)
+    yield from beyond(d, server, subject)
 
 
 def logs(d: Draft) -> Steps:
