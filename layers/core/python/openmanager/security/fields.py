@@ -55,7 +55,7 @@ SEEN_BY: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "/api/assistant/ask": _WHOLE,
     # Why an outside server failed may name hosts and files; what a tool answers is what it is asked for.
     "/api/mcp/servers": {"reason": _PEOPLE},
-    "/api/mcp/tools": {"reason": _PEOPLE},
+    "/api/mcp/tools": _WHOLE,
     "/api/mcp/tools/{server}/{tool}": _WHOLE,
     "/mcp": _WHOLE,
     "/api/ingest": _WHOLE,

@@ -23,6 +23,8 @@ from openmanager.sidecar.way import Way
 MOST_BYTES = 8 << 20
 # A server that is no longer spoken to may end by itself, then is asked to, then is not asked.
 _GRACE_S, _TERM_S = 0.5, 1.0
+# Of a server that has closed its output, until it is known how it ended.
+_STATUS_S = 0.2
 # All that a child knows of us: where programs and its user's files are. The rest of our environment is our business.
 _KEPT = ("HOME", "LANG", "LC_ALL", "LOGNAME", "PATH", "SHELL", "SYSTEMROOT", "TEMP", "TMPDIR", "USER")
 
@@ -69,6 +71,9 @@ async def _listen(process: Process, into: MemoryObjectSendStream[Message], life:
         try:
             async for line in _lines(process.stdout):
                 await into.send(_parsed(line))
+            with anyio.move_on_after(_STATUS_S):
+                status = await process.wait()
+                life.why = f"ended by signal {-status}" if status < 0 else f"ended with status {status}"
         except ValueError as error:
             life.why = str(error)
         except (anyio.BrokenResourceError, anyio.ClosedResourceError):

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from typing import Any, TypeVar
 
 import mcp_types
@@ -19,8 +18,8 @@ from openmanager.sidecar.way import Way
 _ABOUT = mcp_types.Implementation(name="openmanager", version="0.1.0")
 # Of a list in pages.
 _MOST_PAGES = 10
-# What the library says of a session or a connection that is no longer there.
-_GONE = (mcp_types.CONNECTION_CLOSED, mcp_types.INVALID_REQUEST)
+# What the library says of a session that a remote server has forgotten; its code is that of any invalid request.
+_FORGOTTEN = "Session terminated"
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
@@ -71,11 +70,12 @@ class Connection:
 
     async def close(self) -> None:
         """End the connection, and the child with it."""
-        self._stop.set()
-        if self._holder:
-            with suppress(asyncio.CancelledError):
-                await self._holder
+        holder = self._holder
+        # Before we wait, for others may come meanwhile and connect anew.
         self._client, self._holder, self._listed = None, None, {}
+        self._stop.set()
+        if holder:
+            await asyncio.wait({holder})
 
     async def _within(self, ask: Callable[[Client], Awaitable[T]], what: str, *, repeatable: bool) -> T:
         name, limit_s = self.server.name, self.server.timeout_s
@@ -101,8 +101,8 @@ class Connection:
             try:
                 return await ask(client)
             except MCPError as error:
-                gone = self._life.over or (error.code in _GONE and bool(self.server.url))
-                if not gone:
+                closed = self._life.over or error.code == mcp_types.CONNECTION_CLOSED
+                if not closed and error.message != _FORGOTTEN:
                     raise
                 await self.close()
                 if last or not repeatable:
@@ -146,6 +146,8 @@ class Connection:
         except Exception as error:
             if not opened.done():
                 opened.set_exception(error)
+            if not isinstance(_first(error), MCPError):
+                life.why = life.why or type(_first(error)).__name__
         finally:
             life.over = True
 
@@ -171,18 +173,22 @@ class Connection:
         return self._listed
 
     def _because(self, error: Exception | None = None) -> str:
-        """Why, as far as it is known, without secrets; what the server wrote last says more than our exception."""
-        while isinstance(error, ExceptionGroup):
-            error = error.exceptions[0]
+        """Why, as far as it is known, and what the server wrote last; without secrets."""
+        error = error and _first(error)
         if isinstance(error, OSError) and not self._life.pid:
             reason = f"{self.way.command}: {error.strerror}" if self.way.command else type(error).__name__
         else:
-            complaints = list(self._life.complaints)
-            reason = self._life.why or (complaints[-1] if complaints else "")
-        if not reason and error is not None:
-            reason = str(error) if isinstance(error, MCPError) else type(error).__name__
+            reason = self._life.why or (str(error) if isinstance(error, MCPError) else "")
+            if self._life.complaints:
+                reason = f"{reason or 'no reason given'}; it wrote: {self._life.complaints[-1]}"
         return f": {self._shown(reason)}" if reason else ""
 
     def _shown(self, text: str) -> str:
         line = " ".join(hide(text, self.server.secrets).split())
         return line if len(line) <= 300 else f"{line[:300]}…"
+
+
+def _first(error: Exception) -> Exception:
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
+    return error

@@ -35,9 +35,8 @@ def read(document: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def tools(told: Tools) -> dict[str, Any]:
-    """What `Tools` says, as JSON."""
-    failed = [{"server": server, "reason": reason} for server, reason in told.failed.items()]
-    return {"tools": [asdict(tool) for tool in told.tools], "failed": failed}
+    """What `Tools` says, as JSON; why a server failed is said in the list of servers, to those who may know."""
+    return {"tools": [asdict(tool) for tool in told.tools], "failed": sorted(told.failed)}
 
 
 def result(told: Result) -> dict[str, Any]:

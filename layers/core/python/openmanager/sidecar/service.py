@@ -172,7 +172,7 @@ def _described(server: Server, connection: Connection) -> dict[str, Any]:
         "kind": way.kind,
         "package": way.package or None,
         "version": way.version or None,
-        "note": way.note or None,
+        "notice": way.note or None,
         "tools": None if way.allowed is None else list(way.allowed),
         "timeout_s": server.timeout_s,
         "max_output_bytes": server.max_output_bytes,

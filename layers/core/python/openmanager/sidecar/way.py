@@ -25,7 +25,7 @@ from pathlib import Path
 
 from openmanager.sidecar.settings import Server
 
-# The version that we test with (tests/mcp/package.json).
+# The version that we test with (tests/outside/package.json).
 TESTED = "2026.8.31"
 FILESYSTEM, MEMORY = "@modelcontextprotocol/server-filesystem", "@modelcontextprotocol/server-memory"
 _READS_FILES = (

@@ -30,6 +30,8 @@ _STATUS: dict[type[errors.OpenManagerError], HTTPStatus] = {
     errors.StoreUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.IssuerUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
 }
+# What is wrong is not in our code.
+_ELSEWHERE = (HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT)
 _RENAMED = {413: "Content Too Large", 422: "Unprocessable Content"}
 _RETRY_AFTER_S = 5
 
@@ -79,7 +81,7 @@ def add_problem_handlers(app: FastAPI) -> None:
 
     def ours(request: Request, error: Exception) -> Response:
         status = _STATUS.get(type(error), HTTPStatus.INTERNAL_SERVER_ERROR)  # type: ignore[arg-type]
-        if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        if status in _ELSEWHERE:
             # Every request says it again while a store is away; where in our code is of no interest.
             log.warning("%s %s: %s", request.method, *_on_one_line(request.url.path, error))
         elif status >= HTTPStatus.INTERNAL_SERVER_ERROR:
