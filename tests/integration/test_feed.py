@@ -141,6 +141,16 @@ def test_a_push_is_one_command_watched_or_not_and_says_how_soon_to_come_back(emp
         assert reply.json()["next_push_s"] == pace
 
 
+@pytest.mark.parametrize("watched", [False, True])
+def test_a_round_costs_the_same_watched_or_not(watched: bool, empty_redis: Upstash) -> None:
+    push(minutes=70)
+    if watched:
+        read()
+    empty_redis.reset_stats()
+    judge()
+    assert empty_redis.stats()["commands"] == 4
+
+
 def test_a_snapshot_alone_tells_where_the_stream_goes_on() -> None:
     push(minutes=70)
     reply = invoke(stream, "GET", "/api/stream/snapshot", key=API_KEY)

@@ -11,12 +11,14 @@ import numpy as np
 import pytest
 from jsonschema_rs import ValidationError
 from openmanager.feed import hub
+from openmanager.security import revocations, tokens
 from openmanager.settings import settings
 from openmanager.stores import hot
 from openmanager.stores.segments import store_pushes
 from openmanager.telemetry.samples import Push, Samples
 
 from infra.local.stack import Upstash
+from tests import credentials
 from tests.conftest import API_KEY
 from tests.feed import Event, Line, check, serving
 from tests.live import PATIENCE_S
@@ -185,6 +187,19 @@ def test_a_server_that_stops_says_so(stores_env: dict[str, str], monkeypatch: py
             assert [event.name for event in line.read()] in ([], ["snapshot"])
         rest = line.rest()
     assert (rest[-1].name, rest[-1].data) == ("bye", {"reason": "shutdown"})
+
+
+def test_who_logs_out_reads_no_further(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("openmanager.web.sse._CHECK_S", 0.0)
+    monkeypatch.setattr("openmanager.security.revocations.FRESH_S", 0.0)
+    monkeypatch.setenv("OPENMANAGER_JWT_KEYS", credentials.JWT_KEYS)
+    settings.cache_clear()
+    mine = credentials.token("viewer")
+    with Line(port, mine) as line:
+        line.read()
+        revocations.revoke(tokens.read(mine), time.time())
+        rest = line.rest()
+    assert (rest[-1].name, rest[-1].data) == ("bye", {"reason": "expired"})
 
 
 def test_a_token_that_ends_ends_its_stream(

@@ -13,6 +13,8 @@ from functions.dashboard.files import PAGE, STATIC, Folder
 from functions.dashboard.handler import handler
 from tests.events import Reply, invoke
 
+ROOT = Path(__file__).parents[2]
+
 # As the design has it, word for word; nothing may be added to it in passing.
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
@@ -166,15 +168,18 @@ def test_comments_stay_at_home_and_nothing_else_does() -> None:
         assert not [line for line in sent if line.strip().startswith(("//", "/*"))], name
 
 
-def test_vendored_files_are_those_of_the_manifest_with_their_licences() -> None:
-    vendor = STATIC / "vendor"
+_LICENCES = {"MIT": "MIT License", "Apache-2.0": "Apache License", "MPL-2.0": "Mozilla Public License, version 2.0"}
+
+
+@pytest.mark.parametrize("vendor", [STATIC / "vendor", ROOT / "tests/browser/vendor"], ids=["served", "for tests"])
+def test_vendored_files_are_those_of_the_manifest_with_their_licences(vendor: Path) -> None:
     manifest = json.loads((vendor / "manifest.json").read_text())
     assert {path.name for path in vendor.glob("*.js")} == set(manifest)
     for name, said in manifest.items():
         assert sha256((vendor / name).read_bytes()).hexdigest() == said["sha256"], name
         for package in said.get("of", {}).values():
             licence = (vendor / package["text"]).read_text()
-            assert {"MIT": "MIT License", "Apache-2.0": "Apache License"}[package["license"]] in licence
+            assert _LICENCES[package["license"]] in licence
 
 
 def test_no_text_becomes_code_or_html() -> None:

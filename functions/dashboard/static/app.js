@@ -199,7 +199,7 @@ function keyboard() {
     module.bind("t", flip);
     module.bind(".", askOrNot);
     return module;
-  });
+  }, () => { keys = null; }); // Nothing answers: the next key tries again.
   return keys;
 }
 
@@ -207,7 +207,7 @@ addEventListener("keydown", (event) => {
   if (!session.peek()) return;
   // The first time the answer comes too late to keep the browser from its own search.
   if (!keys && (event.ctrlKey || event.metaKey) && event.key === "k") event.preventDefault();
-  keyboard().then((module) => module.press(event));
+  keyboard().then((module) => module?.press(event));
 });
 
 // The feed: one picture of the whole fleet, then what changes. Frames are taken in once a repaint.

@@ -52,8 +52,9 @@ export const known = (key) => loaded[lang.value]?.[key] !== undefined;
 /** A language's own name. */
 export const nameOf = (language) => new Intl.DisplayNames(language, { type: "language" }).of(language);
 
+/** Speaks another language once its words have come; while nothing answers it stays with this one. */
 export async function setLang(language) {
-  await load(language);
+  try { await load(language); } catch { return; }
   localStorage.setItem(LANG, language);
   document.documentElement.lang = language;
   lang.value = language;
@@ -172,6 +173,7 @@ export function range(earliest, latest) {
   if (nothing(earliest)) return UNKNOWN;
   if (nothing(latest)) return t("time.from", duration(earliest));
   const last = Math.round(latest);
+  if (last < MINUTE / 2) return t("time.range.now");
   const [size, key] = last < 100 * MINUTE ? [MINUTE, "time.range.min"] : last < 2 * DAY ? [HOUR, "time.range.h"] : [DAY, "time.range.d"];
   const low = size === MINUTE ? Math.round(earliest / size) : Math.round((10 * earliest) / size) / 10;
   return t(key, size === MINUTE || low >= 10 ? Math.round(low) : low, Math.round(last / size));

@@ -62,7 +62,8 @@ export function factOf(alert) {
     // What the last verdict says, rather than what the alert said when it last changed.
     const next = servers.value.get(alert.server)?.said?.next;
     const { earliest_s: earliest, latest_s: latest } = next?.metric === facts.metric ? next : facts;
-    return earliest === undefined ? "" : t("alerts.fact.exhaustion", range(earliest, latest), latest == null);
+    if (latest === 0) return t("next.over.words");
+    return earliest === undefined ? "" : t("alerts.fact.exhaustion", range(earliest, latest), latest == null || latest < 30);
   }
   if (kind === "quality") return facts.model ?? "";
   if (value === null) return "";

@@ -154,6 +154,7 @@ export default {
   "server.over": "at its limit",
   "server.over_since": (time) => `at or over its limit since ${time}`,
   "server.likely": (likely, range) => `reaches its limit in ${likely} (${range})`,
+  "server.any_time": "may reach its limit at any time",
   "server.as_early": (time) => `may reach its limit in ${time} at the earliest`,
   "server.reaches": (range) => `reaches its limit in ${range}`,
   "server.calm": "not expected to reach its limit",

@@ -154,6 +154,7 @@ export default {
   "server.over": "한계에 도달",
   "server.over_since": (time) => `${time}부터 한계 도달`,
   "server.likely": (likely, range) => `${likely} 뒤 한계 도달 (${range})`,
+  "server.any_time": "언제든 한계에 닿을 수 있음",
   "server.as_early": (time) => `이르면 ${time} 뒤 한계 도달`,
   "server.reaches": (range) => `${range} 뒤 한계 도달`,
   "server.calm": "한계에 도달할 것으로 보이지 않음",

@@ -111,7 +111,7 @@ function place(s, axis) {
 /** When a limit is met, in words, never as one bare number. */
 export function when(next) {
   if (over(next)) return t("next.over.words");
-  if (next.likely_s === null || next.likely_s === undefined) return t("next.early", duration(next.earliest_s));
+  if (next.likely_s === null || next.likely_s === undefined) return next.earliest_s < MINUTE / 2 ? t("next.early.now") : t("next.early", duration(next.earliest_s));
   const words = t("next.in", duration(next.likely_s), next.latest_s === null ? t("time.open", between(next.earliest_s, next.likely_s)) : between(next.earliest_s, next.latest_s));
   return next.skilled ? words : `${words} ${t("next.unproven")}`;
 }

@@ -230,7 +230,7 @@ function words(end, verdict, chart, options, record) {
   const gone = Math.max(0, now.value - verdict.minute - 60);
   const left = (s) => (s === null || s === undefined ? null : Math.max(0, s - gone));
   const [earliest, likely, latest] = [left(end.earliest_s), left(end.likely_s), left(end.latest_s)];
-  const said = likely === null ? (latest === null ? t("server.as_early", duration(earliest)) : t("server.reaches", range(earliest, latest)))
+  const said = likely === null ? (latest === null ? earliest < 30 ? t("server.any_time") : t("server.as_early", duration(earliest)) : t("server.reaches", range(earliest, latest)))
     : t("server.likely", duration(likely), range(earliest, latest));
   return end.skilled ? said : `${said} · ${t("server.unskilled")}`;
 }

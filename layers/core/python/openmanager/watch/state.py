@@ -64,11 +64,6 @@ States = NDArray[np.void]
 Values = NDArray[np.float64]
 
 _PLAIN = repack_fields(STATE[[name for name in STATE.names or () if name != "windows"]])
-# What version 2 wrote: the same without `likely`.
-_OUTCOME_2 = repack_fields(OUTCOME[[name for name in OUTCOME.names or () if name != "likely"]])
-_PLAIN_2 = np.dtype(
-    [(n, _OUTCOME_2, (len(BOUNDED),)) if n == "outcome" else (n, _PLAIN[n]) for n in _PLAIN.names or ()]
-)
 _SCALES = np.array([10.0 ** (METRIC[key].decimals + 1) for key in FORECAST_METRICS])[:, None]
 _SHAPE = (len(FORECAST_METRICS), WINDOW)
 # Differences of 32-bit integers, zigzagged, take five octets at most.
@@ -134,28 +129,13 @@ def _octets(text: str) -> bytes:
     try:
         octets = base64.b64decode(text)
         body = zlib.decompress(octets[1:])
-        if octets[0] == 2:
-            body = _from_2(body)
-        elif octets[0] != VERSION:
+        if octets[0] != VERSION:
             raise ValueError("another version")
         if len(body) != _ITEM:
             raise ValueError("another length")
     except (ValueError, IndexError, zlib.error) as error:
         raise DamagedFrame(f"state: {error}") from error
     return body
-
-
-def _from_2(body: bytes) -> bytes:
-    """A record as version 2 wrote it, as one of this version. Raises ValueError for one that is too short."""
-    before = np.frombuffer(body, _PLAIN_2, 1)
-    plain = np.zeros(1, _PLAIN)
-    for name in _PLAIN.names or ():
-        if name != "outcome":
-            plain[name] = before[name]
-    for name in _OUTCOME_2.names or ():
-        plain["outcome"][name] = before["outcome"][name]
-    plain["outcome"]["likely"] = np.nan
-    return plain.tobytes() + body[_PLAIN_2.itemsize :]
 
 
 def _integers(values: NDArray[np.floating[Any]]) -> NDArray[np.int32]:
