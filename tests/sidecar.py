@@ -1,6 +1,7 @@
 """The sidecar over settings of a test's own, and what it needs for that."""
 
 import json
+import os
 import shutil
 import sys
 from collections.abc import Iterator
@@ -9,12 +10,29 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
 from openmanager.settings import settings
 from openmanager.sidecar import service
+
+from functions.mcp import handler
 
 HERE = Path(__file__).parent / "outside"
 PACKAGES = HERE / "node_modules"
 ODD = {"command": sys.executable, "args": [str(HERE / "odd.py")]}
+
+
+def app() -> FastAPI:
+    """The mcp function's routes alone, for a process of their own (infra.local.serve)."""
+    return handler.app
+
+
+def gone(process: int) -> bool:
+    """Whether no process has this id."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return True
+    return False
 
 
 def npm_missing() -> str:

@@ -5,6 +5,7 @@ started again its callers wait in the queue and are not refused.
 """
 
 import importlib
+import signal
 import socket
 import sys
 
@@ -21,6 +22,9 @@ KEEP_ALIVE_S = 330
 
 def main(target: str, descriptor: str) -> None:
     log_to_stderr()
+    # uvicorn stops in good order and then ends by the signal it was sent, unless somebody takes that: what is to be
+    # done at the end of Python, such as ending MCP servers, would stay undone.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     module, _, factory = target.partition(":")
     config = uvicorn.Config(
         getattr(importlib.import_module(module), factory)(),

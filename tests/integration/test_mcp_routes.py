@@ -1,6 +1,11 @@
 """/api/mcp…: who may call which outside tool, what is recorded, how failures are told, and calls by other functions."""
 
 import json
+import os
+import socket
+import subprocess
+import sys
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,11 +18,12 @@ from openmanager.sidecar import invoke as outside
 from openmanager.stores import audit
 
 from functions.mcp.handler import handler
+from infra.openapi import ROOT
 from tests.credentials import JWT_KEYS, api_key
 from tests.events import Context, Reply, invoke
 from tests.outside import odd
 from tests.receivers import Answer, Received, Receiver, running
-from tests.sidecar import ODD, sidecar
+from tests.sidecar import ODD, gone, sidecar
 
 MEMORY = {"command": "npx", "args": ["@modelcontextprotocol/server-memory"]}
 # The receiver closes each connection.
@@ -62,6 +68,7 @@ def servers(
         "memory": MEMORY,
         "odd": {**ODD, "readerTools": ["echo"]},
         "hasty": {**ODD, "timeoutSeconds": 1},
+        "staying": {"command": ODD["command"], "args": [*ODD["args"], "--stay"]},
         "off": {**ODD, "disabled": True},
         "failing": {"command": ODD["command"], "args": [*ODD["args"], "--fail"], "env": {"TOKEN": "${ITS_TOKEN}"}},
         "remote": {"url": remote[1], "headers": {"Authorization": "Bearer ${ITS_TOKEN}"}},
@@ -154,12 +161,12 @@ def test_the_list_hides_secrets_from_all_and_reasons_from_viewers(servers: None)
     assert "failing" in get("/api/mcp/tools")["failed"]
     for role in USER_ROLES:
         listed = {server["name"]: server for server in get("/api/mcp/servers", role)["servers"]}
-        assert list(listed) == ["memory", "odd", "hasty", "off", "failing", "remote"]
+        assert list(listed) == ["memory", "odd", "hasty", "staying", "off", "failing", "remote"]
         assert listed["failing"]["state"] == "failed"
         assert ("reason" in listed["failing"]) == (role != "viewer")
         assert "secret-of-the-remote" not in json.dumps(listed)
         assert not {"command", "args", "env", "url", "headers"} & listed["odd"].keys()
-    assert "no access with ***" in get("/api/mcp/servers")["servers"][4]["reason"]
+    assert "no access with ***" in get("/api/mcp/servers")["servers"][5]["reason"]
 
 
 def test_a_remote_server_gets_its_headers_and_may_forget_a_session(servers: None, remote: tuple[Remote, str]) -> None:
@@ -170,6 +177,28 @@ def test_a_remote_server_gets_its_headers_and_may_forget_a_session(servers: None
     # A tool that may do something is not called a second time by us; the next call has a session again.
     assert call("remote/echo", a=1).status == 502
     assert call("remote/echo", a=2).json()["text"] == '{"a": 2}'
+
+
+def test_a_gateway_that_is_stopped_leaves_no_child_behind(
+    servers: None, stores_env: dict[str, str], tmp_path: Path
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        argv = [sys.executable, "-m", "infra.local.serve", "tests.sidecar:app", str(listener.fileno())]
+        path = os.pathsep.join((str(ROOT), str(ROOT / "layers/core/python")))
+        process = subprocess.Popen(argv, env={**os.environ, "PYTHONPATH": path}, pass_fds=[listener.fileno()])
+        try:
+            request = urllib.request.Request(
+                f"http://127.0.0.1:{listener.getsockname()[1]}/api/mcp/tools/staying/pid",
+                b"{}",
+                {"Authorization": f"Bearer {stores_env['OPENMANAGER_API_KEY']}"},
+            )
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                child = int(json.load(answer)["text"])
+            assert not gone(child)
+        finally:
+            process.terminate()
+            assert process.wait(30) == 0
+    assert gone(child)
 
 
 def test_another_function_asks_by_an_event(servers: None) -> None:

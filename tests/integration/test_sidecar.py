@@ -23,7 +23,7 @@ from openmanager.sidecar import invoke, service
 from openmanager.sidecar.answer import Result
 
 from infra.local.stack import Upstash
-from tests.sidecar import ODD, PACKAGES, npm_missing, sidecar
+from tests.sidecar import ODD, PACKAGES, gone, npm_missing, sidecar
 
 OPERATOR = Identity("ops", "operator")
 FILES = {"directory_tree", "get_file_info", "list_allowed_directories", "list_directory", "list_directory_with_sizes"}
@@ -93,17 +93,9 @@ def ask(tool: str, server: str = "filesystem", **arguments: Any) -> Result:
 
 
 def pid(server: str) -> int:
-    found = service._sidecar().connections[server].pid
+    found = service.sidecar().connections[server].pid
     assert found is not None
     return found
-
-
-def gone(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return True
-    return False
 
 
 def test_the_list_says_how_each_server_is_run_and_starts_none(official: str) -> None:
@@ -391,7 +383,7 @@ def test_a_call_that_takes_too_long_is_given_up(odd: Path) -> None:
 
 
 def test_no_more_calls_at_once_than_allowed(odd: Path) -> None:
-    connection = service._sidecar().connections["hasty"]
+    connection = service.sidecar().connections["hasty"]
     connection._running = 1
     with pytest.raises(TooManyRequests, match="hasty: 1 calls are going on"):
         ask("echo", "hasty")

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-TOOLS = ("echo", "environment", "sleep", "end", "end_once", "shout", "nonsense", "odd_content")
+TOOLS = ("echo", "environment", "pid", "sleep", "end", "end_once", "shout", "nonsense", "odd_content")
 
 
 def tool(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -25,7 +25,9 @@ def tool(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
         picture = {"type": "image", "data": "AAAA", "mimeType": "image/png"}
         return {"content": [picture, {"type": "text", "text": "a picture"}]}
     text = json.dumps(dict(os.environ) if name == "environment" else arguments)
-    if name == "shout":
+    if name == "pid":
+        text = str(os.getpid())
+    elif name == "shout":
         text = arguments.get("sign", "x") * arguments["times"]
     return {"content": [{"type": "text", "text": text}], "isError": name == "echo" and "error" in arguments}
 
@@ -56,6 +58,8 @@ def main() -> None:
             reply["error"] = {"code": -32601, "message": "Method not found"}
         sys.stdout.write(json.dumps(reply) + "\n")
         sys.stdout.flush()
+    if "--stay" in sys.argv:
+        time.sleep(3600)
 
 
 if __name__ == "__main__":

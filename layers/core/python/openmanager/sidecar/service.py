@@ -30,16 +30,18 @@ _FILE, _RUNBOOKS = "mcp_settings.json", "functions/mcp/runbooks"
 _MOST_TOOLS, _DESCRIPTION, _SCHEMA = 100, 500, 4000
 T = TypeVar("T")
 
+_making = threading.Lock()
+
 
 def servers() -> list[dict[str, Any]]:
     """Every server of the settings, how it is run here and how it is; starts none."""
-    here = _sidecar()
+    here = sidecar()
     return [_described(server, here.connections[server.name]) for server in here.servers]
 
 
 def tools() -> Tools:
     """The tools of all servers that are not disabled, which are started if they do not run."""
-    here = _sidecar()
+    here = sidecar()
     asked = [connection for connection in here.connections.values() if not connection.server.disabled]
     answers = here.run(_all_tools(asked))
     told: list[ToolInfo] = []
@@ -54,7 +56,7 @@ def tools() -> Tools:
 
 def call(server: str, tool: str, arguments: Mapping[str, Any], who: Identity) -> Result:
     """A tool's answer, for whoever asks; raises as `invoke.call` does."""
-    here = _sidecar()
+    here = sidecar()
     connection = here.connections.get(server)
     if connection is None:
         raise NotFound(f"no MCP server {server!r} in the settings")
@@ -75,9 +77,10 @@ def call(server: str, tool: str, arguments: Mapping[str, Any], who: Identity) ->
 
 def close() -> None:
     """End all connections and children; the next call begins anew, with the settings as they are then."""
-    if _sidecar.cache_info().currsize:
-        _sidecar().close()
-        _sidecar.cache_clear()
+    with _making:
+        if _made.cache_info().currsize:
+            _made().close()
+            _made.cache_clear()
 
 
 class Sidecar:
@@ -102,8 +105,15 @@ class Sidecar:
         self._loop.close()
 
 
+def sidecar() -> Sidecar:
+    """This process's sidecar, made at the first call and kept. Raises InvalidSettings."""
+    # Two that come first at once would otherwise each make one.
+    with _making:
+        return _made()
+
+
 @lru_cache(maxsize=1)
-def _sidecar() -> Sidecar:
+def _made() -> Sidecar:
     s = settings()
     path = Path(s.mcp_settings) if s.mcp_settings else _shipped(_FILE)
     runbooks = Path(s.runbooks) if s.runbooks else _shipped(_RUNBOOKS)
@@ -150,6 +160,7 @@ async def _called(connection: Connection, tool: str, arguments: dict[str, Any]) 
 
 async def _all_closed(connections: list[Connection]) -> None:
     await asyncio.gather(*(connection.close() for connection in connections))
+    await asyncio.get_running_loop().shutdown_default_executor()
 
 
 def _check(connection: Connection) -> None:

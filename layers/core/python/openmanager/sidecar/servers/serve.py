@@ -1,9 +1,9 @@
 """Tools as an MCP server."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-import anyio.to_thread
 import mcp_types
 from jsonschema import Draft202012Validator
 from mcp import MCPError
@@ -28,7 +28,7 @@ def serve(name: str, tools: Mapping[str, Tool]) -> Server:
             arguments = params.arguments or {}
             _check(tool, arguments)
             # Files and stores keep whoever asks them waiting.
-            said = await anyio.to_thread.run_sync(tool.run, arguments)
+            said = await asyncio.to_thread(tool.run, arguments)
         except StoreUnavailable as error:
             store, _, _ = str(error).partition(":")
             raise MCPError(mcp_types.INTERNAL_ERROR, f"{store} does not answer") from error
