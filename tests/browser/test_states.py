@@ -4,6 +4,7 @@ import json
 import re
 import secrets
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -190,6 +191,51 @@ def test_a_panel_that_fails_says_so_in_its_place_and_can_be_tried_again(visit: V
     page = visit(base=line.url)
     all_there(page, FLEET)
     assert page.text(".verdict h1")
+
+
+def test_a_panel_that_a_role_may_not_see_says_so_and_the_others_stay(visit: Visit, line: Proxy) -> None:
+    line.spoil("/api/outlooks", 403)
+    page = visit(base=line.url)
+    all_there(page, FLEET)
+    page.until("document.querySelector('.watching [role=alert]')?.innerText.includes('the test says no')")
+    assert page.text(".verdict h1")
+    assert page.count(".login") == 0
+
+
+def test_a_forecast_that_is_old_fades_and_says_how_old_it_is(visit: Visit) -> None:
+    page = visit()
+
+    def aged(route: Any) -> None:
+        answer = route.fetch()
+        said = answer.json()
+        for outlook in said["outlooks"]:
+            if outlook["forecast"]:
+                outlook["forecast"]["at"] -= 20 * 60
+        route.fulfill(response=answer, json=said)
+
+    page.page.route("**/api/outlooks*", aged)
+    page.page.reload(wait_until="commit")
+    all_there(page, FLEET)
+    text = page.until("[...document.querySelectorAll('.risk .words')].map((e) => e.innerText).find((w) => /old/.test(w))")
+    assert re.search(r"2\d min", text)
+
+
+def test_another_version_of_the_page_is_offered_and_forces_nobody(stack: FleetStack, visit: Visit) -> None:
+    page = visit()
+    all_there(page, FLEET)
+    snapshot = json.loads(stack.ask("/api/stream/snapshot")[1]) | {"version": "999.0.0"}
+    event = f"retry: 3000\n\nevent: snapshot\nid: {snapshot['id']}\ndata: {json.dumps(snapshot)}\n\n"
+    page.page.route(
+        "**/api/stream", lambda route: route.fulfill(content_type="text/event-stream", body=event), times=1
+    )
+    # The line breaks, and who answers next is newer.
+    stack.children()["gateway"].kill()
+    page.until("document.querySelector('.banner[role=status] button')")
+    page.page.unroute("**/api/stream")
+    all_there(page, FLEET)
+    page.page.locator(".banner[role=status] button").click()
+    page.until("!document.querySelector('.banner[role=status] button')")
+    all_there(page, FLEET)
 
 
 def test_without_scripts_it_leads_to_the_api(visit: Visit) -> None:
