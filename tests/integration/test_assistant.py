@@ -89,7 +89,7 @@ def fleet() -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
     }  # fmt: skip
     unusual = {"score": 43.0, "threshold": 21.5, "p_value": 0.001, "anomalous": True,
                "contributions": {"tcp_established": 0.61, "cpu_utilization": 0.27}}  # fmt: skip
-    special = {
+    special: dict[str, dict[str, Any]] = {
         "db-01": {"status": "critical", "reasons": [reason], "exhaustion": ends,
                   "risk": {"probability": 0.6311, "parts": {"failure": 0.31, "filesystem_utilization": 0.4654}}},
         "web-04": {"status": "offline", "reasons": [{"level": "offline", "silent_s": 420}], "risk": None},
@@ -239,10 +239,11 @@ def computed(result: Any, of: list[Any], reduce: str | None) -> Any:
     if reduce is None:
         return found[0]
     numbers = [n for n in (found if many else found[0]) if n is not None]
-    return {
+    reductions: dict[str, Callable[[], Any]] = {
         "min": lambda: min(numbers), "max": lambda: max(numbers), "mean": lambda: round(fmean(numbers), 3),
         "first": lambda: numbers[0], "last": lambda: numbers[-1], "change": lambda: round(numbers[-1] - numbers[0], 3),
-    }[reduce]()  # fmt: skip
+    }  # fmt: skip
+    return reductions[reduce]()
 
 
 def deep(value: Any, names: list[Any]) -> Any:
@@ -260,12 +261,12 @@ def shows(figure: Any) -> bool:
     """Whether a figure's text says its value, as far as that can be told without knowing how it was written."""
     value, unit, text = figure["value"], figure["unit"], figure["text"]
     if unit == "share":
-        return text == "<1%" or abs(float(digits(text)) - 100 * value) <= 0.5
+        return text == "<1%" or bool(abs(float(digits(text)) - 100 * value) <= 0.5)
     if unit == "count":
-        return text == str(value)
+        return bool(text == str(value))
     if unit in ("s", "time", "B/s"):
         return bool(digits(text))
-    return abs(float(digits(text)) - value) <= 0.051
+    return bool(abs(float(digits(text)) - value) <= 0.051)
 
 
 def golden() -> list[str]:
@@ -275,7 +276,8 @@ def golden() -> list[str]:
 
 @pytest.mark.parametrize("mode", ["basic", "advanced"])
 def test_every_figure_of_every_answer_is_what_the_stores_say(stored: Upstash, mode: str) -> None:
-    wrong, results, number = [], {}, 0
+    wrong, number = [], 0
+    results: dict[str, Any] = {}
     for question in golden():
         answer = ask(question, mode=mode)
         evidence = {e["n"]: e for e in answer["answer"]["evidence"]}
@@ -479,7 +481,7 @@ def test_a_store_that_is_away_is_told_by_status_and_by_event(stored: Upstash, mo
     def away(*_: Any) -> Any:
         raise StoreUnavailable("Postgres: connection refused at 10.0.0.7")
 
-    monkeypatch.setitem(table.TOOLS, "prediction_record", replace(table.TOOLS["prediction_record"], run=away))  # type: ignore[arg-type]
+    monkeypatch.setitem(table.TOOLS, "prediction_record", replace(table.TOOLS["prediction_record"], run=away))
     assert send("How good were the predictions?").status == 503
     reply = send("How good were the predictions?", headers={"accept": "text/event-stream"}).body.decode()
     assert 'event: error\ndata: {"type":"about:blank","title":"Service Unavailable","status":503' in reply

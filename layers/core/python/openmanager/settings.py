@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
@@ -27,6 +27,19 @@ class Oidc:
     claim: str
     roles: Mapping[str, str]
     clients: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model that speaks the protocol of OpenAI's chat completions, behind `url` + /chat/completions.
+
+    `daily_tokens` are all that it may read and write for us in a day (UTC).
+    """
+
+    url: str
+    key: str = field(repr=False)
+    name: str
+    daily_tokens: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +72,7 @@ class Settings:
     mcp_packages: str
     mcp_downloads: bool
     runbooks: str
+    model: Model | None
     vercel: bool
 
 
@@ -134,6 +148,8 @@ def read_settings(env: Mapping[str, str]) -> Settings:
         mcp_downloads=env.get("OPENMANAGER_MCP_DOWNLOADS", "") == "1",
         # The folder that the filesystem server shows beside those of its settings, if not the one that comes along.
         runbooks=env.get("OPENMANAGER_RUNBOOKS", ""),
+        # Whom the assistant asks where its rules do not understand; nobody unless all of it is set.
+        model=_model(env, stage, int(number("OPENMANAGER_MODEL_DAILY_TOKENS", 200_000, 0, 1e9))),
         # Set by the platform: https://vercel.com/docs/environment-variables/system-environment-variables
         vercel=env.get("VERCEL", "") == "1",
     )
@@ -145,6 +161,21 @@ def _origins(listed: str) -> tuple[str, ...]:
         if not re.fullmatch(r"https?://[a-z0-9.\-\[\]:]+", origin):
             raise InvalidSettings(f"OPENMANAGER_ORIGINS: {origin!r} is not an origin such as https://ops.example.com")
     return origins
+
+
+def _model(env: Mapping[str, str], stage: str, daily_tokens: int) -> Model | None:
+    """None where none of it is set; an address without a name is taken for a mistake. Errors do not repeat the key."""
+    url, key, name = (env.get(f"OPENMANAGER_MODEL_{part}", "").strip() for part in ("URL", "KEY", "NAME"))
+    if not (url or key or name):
+        return None
+    if not re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#]*)?", url) or not (url[4] == "s" or stage == "local"):
+        raise InvalidSettings(f"OPENMANAGER_MODEL_URL: {url!r} is not an address such as https://models.example.com/v1")
+    if not name:
+        raise InvalidSettings("OPENMANAGER_MODEL_NAME: needed with OPENMANAGER_MODEL_URL, and not set")
+    # It goes into a header.
+    if not re.fullmatch(r"[\x21-\x7e]*", key):
+        raise InvalidSettings("OPENMANAGER_MODEL_KEY: has signs that no header takes")
+    return Model(url.rstrip("/"), key, name, daily_tokens)
 
 
 def _keys(variable: str, text: str) -> dict[str, str]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from openmanager.assistant import runbooks
+from openmanager.assistant import model, runbooks
 from openmanager.assistant.answers import BY_INTENT
 from openmanager.assistant.answers.steps import RUNBOOK, ask_again
 from openmanager.assistant.described import Asked
@@ -15,6 +15,7 @@ from openmanager.assistant.understanding import Question, remembered, understand
 from openmanager.assistant.wording import SUGGESTIONS
 from openmanager.errors import NotFound
 from openmanager.security.roles import Identity
+from openmanager.settings import settings
 from openmanager.stores import sessions
 from openmanager.tools import table
 from openmanager.tools.call import Call, Refused
@@ -51,14 +52,46 @@ def ask(asked: Asked, who: Identity, now_s: float | None = None) -> Iterator[tup
     question = replace(question, now_s=now_s, mode=asked.mode, offset_m=asked.offset_m)
     understood = _understood(question)
     yield "understood", understood
-    draft = Draft(question)
-    steps = _unanswerable(draft) or _answer(draft, use)
-    for call in steps:
-        yield "looked_up", {"tool": call.tool, "arguments": dict(call.arguments)}
+    draft, source, why = Draft(question), "rules", ""
+    if asked.model or _strange(question):
+        try:
+            for call in _ask_model(draft, who, use):
+                yield "looked_up", _looked(call)
+            source = "model"
+        except model.Unanswered as reason:
+            why = reason.why
+    if source == "rules":
+        for call in _unanswerable(draft) or _answer(draft, use):
+            yield "looked_up", _looked(call)
+        # Who did not ask for a model need not hear that there is none.
+        if why and (asked.model or why != "unset"):
+            draft.say(f"model {why}")
     if asked.session:
         sessions.write(whose, asked.session, remembered(question, draft.about))
     answer = draft.answer()
-    yield "answer", {"understood": understood, "answer": answer, "source": "rules", "session": asked.session or None}
+    yield "answer", {"understood": understood, "answer": answer, "source": source, "session": asked.session or None}
+
+
+def _looked(call: Call) -> dict[str, Any]:
+    return {"tool": call.tool, "arguments": dict(call.arguments)}
+
+
+def _strange(q: Question) -> bool:
+    """Whether the rules do not know what is asked, rather than of whom, or that there is nothing of the kind."""
+    return not (q.intent or q.absent or q.named.unclear or q.named.unknown)
+
+
+def _ask_model(draft: Draft, who: Identity, use: Any) -> Iterator[Call]:
+    """Fill in the draft with what the model says, from the tools of the caller's role. Raises model.Unanswered."""
+    asked, q = settings().model, draft.question
+    if asked is None:
+        raise model.Unanswered("unset", "no model is set")
+    told = yield from model.ask(asked, q, [n for n, tool in table.TOOLS.items() if who.role in tool.roles], use)
+    now = q.now_s // 60 * 60
+    for call, result in told.looked:
+        draft.look(call, result, call.arguments.get("from", now), call.arguments.get("to", now))
+    for line in told.lines:
+        draft.tell(line)
 
 
 def _understood(q: Question) -> dict[str, Any]:

@@ -19,13 +19,14 @@ _FARTHEST_M = 14 * 60
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A question as it was sent. `offset_m` is the caller's clock, in minutes east of UTC."""
+    """A question as it was sent. `offset_m` is the caller's clock, in minutes east of UTC; `model` wants its answer."""
 
     question: str
     language: Language | None = None
     session: str = ""
     mode: Mode = "basic"
     offset_m: int = 0
+    model: bool = False
 
 
 def read(asked: Mapping[str, Any]) -> Asked:
@@ -45,7 +46,10 @@ def read(asked: Mapping[str, Any]) -> Asked:
     offset = whole(asked.get("utc_offset_minutes", 0))
     if offset is None or abs(offset) > _FARTHEST_M:
         raise InvalidInput("utc_offset_minutes", f"must be a whole number from -{_FARTHEST_M} to {_FARTHEST_M}")
-    return Asked(question, language, session or "", mode, offset)
+    model = asked.get("model", False)
+    if not isinstance(model, bool):
+        raise InvalidInput("model", "must be true or false")
+    return Asked(question, language, session or "", mode, offset, model)
 
 
 QUESTION: dict[str, Any] = {
@@ -65,6 +69,10 @@ QUESTION: dict[str, Any] = {
             "enum": ["basic", "advanced"],
             "description": "advanced compares with the same hour a day and a week before, names what a server needs and"
             " what needs it, and quotes the runbook",
+        },
+        "model": {
+            "type": "boolean",
+            "description": "ask the model first, if one is set up; else it is asked where the rules do not understand",
         },
         "utc_offset_minutes": {
             "type": "integer",
@@ -179,7 +187,7 @@ ANSWER: dict[str, Any] = {
                 },
             },
         },
-        "source": {"const": "rules", "description": "what answered"},
+        "source": {"enum": ["rules", "model"], "description": "what answered"},
         "session": {"type": ["string", "null"]},
     },
 }

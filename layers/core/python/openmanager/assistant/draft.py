@@ -64,6 +64,10 @@ class Draft:
             first = first | {"text": first["text"][:1].upper() + first["text"][1:]}
         self._text.append([first, *others])
 
+    def tell(self, line: str) -> None:
+        """Add a sentence that is not ours, whose figures point at nothing."""
+        self._text.append([{"text": line}])
+
     def server(self, name: str) -> Part:
         """A server's name as a part of a sentence."""
         return {"text": plain(name), "server": name}

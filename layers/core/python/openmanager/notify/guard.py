@@ -60,7 +60,7 @@ def addresses(host: str, port: int, within_s: float) -> list[str]:
 
     Raises Refused if there is none among those found, Unresolved if none was found within the time.
     """
-    found = _resolve(host, port, within_s)
+    found = resolved(host, port, within_s)
     if settings().notify_allow_private:
         return found
     public = [address for address in found if may_receive(ip_address(address))]
@@ -83,7 +83,8 @@ def connect(host: str, port: int, deadline: float) -> socket.socket:
     raise last
 
 
-def _resolve(host: str, port: int, within_s: float) -> list[str]:
+def resolved(host: str, port: int, within_s: float) -> list[str]:
+    """All addresses of a host, in the resolver's order. Raises Unresolved if none was found within the time."""
     # The resolver takes as long as it likes:
     answer: list[list[str] | OSError | UnicodeError] = []
 
