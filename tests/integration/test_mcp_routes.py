@@ -71,7 +71,7 @@ def servers(
         "staying": {"command": ODD["command"], "args": [*ODD["args"], "--stay"]},
         "off": {**ODD, "disabled": True},
         "failing": {"command": ODD["command"], "args": [*ODD["args"], "--fail"], "env": {"TOKEN": "${ITS_TOKEN}"}},
-        "remote": {"url": remote[1], "headers": {"Authorization": "Bearer ${ITS_TOKEN}"}},
+        "remote": {"url": f"{remote[1]}?key=in-the-address", "headers": {"Authorization": "Bearer ${ITS_TOKEN}"}},
     }
     monkeypatch.setenv("OPENMANAGER_JWT_KEYS", JWT_KEYS)
     env = {"ITS_TOKEN": "secret-of-the-remote", "OPENMANAGER_MCP_PACKAGES": str(tmp_path)}
@@ -169,7 +169,10 @@ def test_the_list_hides_secrets_from_all_and_reasons_from_viewers(servers: None)
     assert "no access with ***" in get("/api/mcp/servers")["servers"][5]["reason"]
 
 
-def test_a_remote_server_gets_its_headers_and_may_forget_a_session(servers: None, remote: tuple[Remote, str]) -> None:
+def test_a_remote_server_gets_its_headers_and_may_forget_a_session(
+    servers: None, remote: tuple[Remote, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
     assert call("remote/echo", a=1).json()["text"] == '{"a": 1}'
     peer = remote[0]
     assert {sent["authorization"] for sent in peer.headers} == {"Bearer secret-of-the-remote"}
@@ -177,6 +180,9 @@ def test_a_remote_server_gets_its_headers_and_may_forget_a_session(servers: None
     # A tool that may do something is not called a second time by us; the next call has a session again.
     assert call("remote/echo", a=1).status == 502
     assert call("remote/echo", a=2).json()["text"] == '{"a": 2}'
+    assert caplog.records
+    assert "secret-of-the-remote" not in caplog.text
+    assert "key=in-the-address" not in caplog.text
 
 
 def test_a_gateway_that_is_stopped_leaves_no_child_behind(

@@ -103,6 +103,15 @@ def test_what_comes_from_variables_env_and_headers_is_hidden() -> None:
     assert "topsecret99" not in said
 
 
+def test_what_is_a_key_by_its_name_is_told_from_what_is_not() -> None:
+    env = {"WHERE": "/srv/workspace", "GIT_TOKEN": "abcdef123456"}
+    server = one(
+        env, command="a", args=["${WHERE}", "--t=${GIT_TOKEN}"], env={"API_KEY": "k" * 9, "REGION": "eu-central-1"}
+    )
+    assert set(server.keys) == {"abcdef123456", "k" * 9}
+    assert {"/srv/workspace", "eu-central-1", "--t=abcdef123456"} <= set(server.secrets)
+
+
 def test_an_official_server_that_is_not_installed_is_ours(tmp_path: Path) -> None:
     server = one(command="npx", args=[FILESYSTEM, "/no-such-workspace"])
     way = choose(server, place(tmp_path, PATH="/usr/bin:/bin"))

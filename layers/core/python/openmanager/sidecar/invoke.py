@@ -6,6 +6,7 @@ with it the connections that the mcp function's routes use.
 
 import json
 from collections.abc import Mapping
+from contextvars import copy_context
 from functools import lru_cache
 from typing import Any
 
@@ -65,7 +66,8 @@ def _answered_here(event: dict[str, Any]) -> dict[str, Any]:
     # It loads mcp, so it waits until somebody asks.
     from openmanager.sidecar import event as mcp_function
 
-    return mcp_function.answer(event)
+    # It acts as the event says, and our own context goes on as it was.
+    return copy_context().run(mcp_function.answer, event)
 
 
 def _invoked(function: str, event: dict[str, Any]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """A server at an address: its headers, and no more of its answers than a child may say at once."""
 
+import logging
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -9,6 +10,10 @@ from mcp.client.streamable_http import streamable_http_client
 
 from openmanager.sidecar.child import MOST_BYTES
 from openmanager.sidecar.settings import Server
+
+# They log addresses, in which there may be a key.
+for _name in ("httpx2", "httpcore2", "mcp.client"):
+    logging.getLogger(_name).setLevel(logging.WARNING)
 
 
 @asynccontextmanager

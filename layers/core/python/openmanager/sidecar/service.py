@@ -21,7 +21,7 @@ from openmanager.security.roles import Identity
 from openmanager.settings import settings
 from openmanager.sidecar.answer import Result, ToolInfo, Tools
 from openmanager.sidecar.connection import Connection
-from openmanager.sidecar.settings import Server, read
+from openmanager.sidecar.settings import Server, hide, read
 from openmanager.sidecar.way import Place, choose
 
 READERS, OPERATORS = ("viewer", "operator", "admin", "auditor"), ("operator", "admin")
@@ -199,11 +199,22 @@ def _told(connection: Connection, tool: mcp_types.Tool) -> ToolInfo:
 
 def _result(server: Server, tool: str, answer: mcp_types.CallToolResult) -> Result:
     most = server.max_output_bytes
-    text, cut = _cut("\n".join(map(_text, answer.content)), most)
-    structured = answer.structured_content
+    text, cut = _cut(hide("\n".join(map(_text, answer.content)), server.keys), most)
+    structured = _without(answer.structured_content, server.keys)
     if structured is not None and len(json.dumps(structured)) > most:
         structured, cut = None, True
     return Result(server.name, tool, text, structured, bool(answer.is_error), cut)
+
+
+def _without(value: Any, keys: tuple[str, ...]) -> Any:
+    """A JSON value without a server's keys, which it may have been made to tell."""
+    if isinstance(value, str):
+        return hide(value, keys)
+    if isinstance(value, list):
+        return [_without(item, keys) for item in value]
+    if isinstance(value, dict):
+        return {hide(name, keys): _without(item, keys) for name, item in value.items()}
+    return value
 
 
 def _text(block: Any) -> str:

@@ -7,7 +7,7 @@ Ours, all optional: `allowedTools` (nothing else is listed or called), `readerTo
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +21,9 @@ _LEAST_SECRET = 6
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
+_KEY_NAME = re.compile(
+    r"token|secret|pass|pwd|key|auth|credential|cookie|dsn|(^|_)pat($|_)|database_url", re.IGNORECASE
+)
 _PROGRAM = {"command", "args", "env", "cwd"}
 _REMOTE = {"url", "headers"}
 _OURS = {"allowedTools", "readerTools", "timeoutSeconds", "maxOutputBytes", "maxCalls"}
@@ -34,7 +37,8 @@ class Server:
     """A server as the file has it: a program (`command`) or an address (`url`).
 
     `allowed` and `readers` are None where the file does not say. `problem` says why it cannot be used as it stands,
-    naming the key. `secrets` are the values that are not to be repeated to anybody.
+    naming the key. `secrets` are values that are not to be repeated where a server's failure is told, and `keys` those
+    among them that are headers or whose names say what they are, which no answer may repeat either.
     """
 
     name: str
@@ -52,6 +56,7 @@ class Server:
     max_calls: int = _CALLS
     problem: str = ""
     secrets: tuple[str, ...] = ()
+    keys: tuple[str, ...] = ()
 
 
 def read(document: Any, env: Mapping[str, str]) -> tuple[Server, ...]:
@@ -105,7 +110,8 @@ def _server(name: str, value: Any, env: Mapping[str, str]) -> Server:
         ),
         max_calls=int(_number(f"{key}.maxCalls", entry.get("maxCalls", _CALLS), 1, _MOST_CALLS)),
         problem=unset,
-        secrets=tuple(_secrets(filled, written)),
+        secrets=tuple(_words(_values(filled, written))),
+        keys=tuple(_words(_named_values(filled, written, env))),
         **filled,
     )
 
@@ -150,13 +156,27 @@ def _filled(key: str, written: Mapping[str, Any], env: Mapping[str, str]) -> tup
     return (unset[0] if unset else ""), filled
 
 
-def _secrets(filled: Mapping[str, Any], written: Mapping[str, Any]) -> Iterator[str]:
-    """What is given by variables or kept in env and headers."""
-    values = [*filled["env"].values(), *filled["headers"].values()]
+def _values(filled: Mapping[str, Any], written: Mapping[str, Any]) -> Iterator[str]:
+    """What is kept in env and headers, or comes from variables."""
+    yield from filled["env"].values()
+    yield from filled["headers"].values()
     for name in ("command", "args", "cwd", "url"):
         before, after = written[name], filled[name]
         many = zip(before, after, strict=True) if isinstance(before, tuple) else [(before, after)]
-        values += [b for a, b in many if a != b]
+        yield from (b for a, b in many if a != b)
+
+
+def _named_values(filled: Mapping[str, Any], written: Mapping[str, Any], env: Mapping[str, str]) -> Iterator[str]:
+    """Headers, and what is a key, a token, … by its own name or by that of its variable."""
+    yield from filled["headers"].values()
+    yield from (value for name, value in filled["env"].items() if _KEY_NAME.search(name))
+    texts = [written["command"], *written["args"], *written["env"].values(), written["cwd"] or "", written["url"]]
+    for name, default in (found.groups() for text in texts for found in _VARIABLE.finditer(text)):
+        if _KEY_NAME.search(name):
+            yield env.get(name) or default or ""
+
+
+def _words(values: Iterable[str]) -> Iterator[str]:
     for value in values:
         if len(value) >= _LEAST_SECRET:
             yield value
