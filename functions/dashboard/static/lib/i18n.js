@@ -168,6 +168,9 @@ export function clock(at, { seconds = false } = {}) {
 export const instant = (at) =>
   nothing(at) ? UNKNOWN : format(Intl.DateTimeFormat, WHOLE).format(new Date(at * 1000));
 
+/** How long until something comes; less than half a minute is nothing to count. */
+export const until = (span) => (span < MINUTE / 2 ? t("time.range.now") : duration(span));
+
 /** When something comes, between two spans in seconds: "29–54 min"; without a latest it may also never come. */
 export function range(earliest, latest) {
   if (nothing(earliest)) return UNKNOWN;

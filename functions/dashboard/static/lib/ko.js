@@ -8,7 +8,7 @@ export default {
   "time.just": "방금",
   "time.ago": (span) => `${span} 전`,
   "time.from": (span) => `${span} 이후`,
-  "time.range.now": "1분 이내",
+  "time.range.now": "1분 미만",
   "time.range.min": (low, high) => `${low}–${high}분`,
   "time.range.h": (low, high) => `${low}–${high}시간`,
   "time.range.d": (low, high) => `${low}–${high}일`,

@@ -152,7 +152,7 @@ export function SilenceMenu({ label, text, run, class: style }) {
 
 /** The tabs over alerts, with the store's counts. */
 export function shelfTabs() {
-  return SHELVES.map((key) => ({ key, text: t(`alerts.${key}`), count: counts.value[key] }));
+  return SHELVES.map((key) => ({ key, text: t(`alerts.${key}`), count: arrived.value ? counts.value[key] : undefined }));
 }
 
 /** A shelf's alerts, what needs people first. */

@@ -4,13 +4,15 @@ import { html, useState } from "../vendor/preact.js";
 import { may } from "../lib/api.js";
 import { t } from "../lib/i18n.js";
 import { go, route } from "../lib/router.js";
-import { arrived } from "../lib/store.js";
+import { arrived, round } from "../lib/store.js";
 import { AlertRow, AllWell, SHELVES, shelfTabs, sorted, useSilences } from "./alert-rows.js";
+import { Events } from "./events.js";
 import { Panel } from "./forms.js";
 import { Tabs } from "../lib/ui.js";
 import { SilenceForm, Silences } from "./silences.js";
 
 const PAGE = 50;
+const RECENT = 12;
 
 export default function Alerts() {
   const asked = route.value.query.tab;
@@ -18,9 +20,12 @@ export default function Alerts() {
   return html`<div class="page alerts">
     <header class="page-head"><h1>${t("alerts.title")}</h1></header>
     <${Tabs} label=${t("alerts.title")} tabs=${shelfTabs()} value=${shelf} set=${(key) => go(key === "open" ? "/alerts" : `/alerts?tab=${key}`, { replace: true })} />
-    <div role="tabpanel" aria-label=${t(`alerts.${shelf}`)}>
-      <${List} key=${shelf} shelf=${shelf} />
-      ${shelf === "silenced" && html`<${AllSilences} />`}
+    <div class="alerts-and-past">
+      <div role="tabpanel" aria-label=${t(`alerts.${shelf}`)}>
+        <${List} key=${shelf} shelf=${shelf} />
+        ${shelf === "silenced" && html`<${AllSilences} />`}
+      </div>
+      <${Events} stamp=${round.value} most=${RECENT} />
     </div>
   </div>`;
 }

@@ -4,7 +4,7 @@ import { computed, html, untracked, useEffect, useMemo, useRef, useState } from 
 import { get } from "../lib/api.js";
 import { mount, OLD_S } from "../lib/charts.js";
 import { Glyph, Icon, useLoad } from "../lib/ui.js";
-import { clock, duration, known, number, percent, range as between, reach, slowly, t } from "../lib/i18n.js";
+import { clock, duration, known, number, percent, range as between, reach, slowly, t, until } from "../lib/i18n.js";
 import { href, serverPath } from "../lib/router.js";
 import { arrived, counts, judged, link, round, servers, STATUSES } from "../lib/store.js";
 import { Fleet, FleetMap } from "./fleet.js";
@@ -93,7 +93,7 @@ function NextRow({ record: { id, status, said: { next } }, axis }) {
       <rect class="bar" x=${low} y="5" width=${Math.max(1, high - low)} height="12" />
       ${next.likely_s !== null && html`<line class="mid" vector-effect="non-scaling-stroke" x1=${x(next.likely_s)} x2=${x(next.likely_s)} y1="2" y2="20" />`}
     </svg>
-    <span class="next-when" title=${when(next)}>${over(next) ? t("next.over") : next.likely_s === null ? t("next.from", duration(next.earliest_s)) : duration(next.likely_s)}<span class="visually-hidden">, ${when(next)}</span></span>
+    <span class="next-when" title=${when(next)}>${over(next) ? t("next.over") : next.likely_s === null ? t("next.from", duration(next.earliest_s)) : until(next.likely_s)}<span class="visually-hidden">, ${when(next)}</span></span>
   </a>`;
 }
 
@@ -112,7 +112,7 @@ function place(s, axis) {
 export function when(next) {
   if (over(next)) return t("next.over.words");
   if (next.likely_s === null || next.likely_s === undefined) return next.earliest_s < MINUTE / 2 ? t("next.early.now") : t("next.early", duration(next.earliest_s));
-  const words = t("next.in", duration(next.likely_s), next.latest_s === null ? t("time.open", between(next.earliest_s, next.likely_s)) : between(next.earliest_s, next.latest_s));
+  const words = t("next.in", until(next.likely_s), next.latest_s === null ? t("time.open", between(next.earliest_s, next.likely_s)) : between(next.earliest_s, next.latest_s));
   return next.skilled ? words : `${words} ${t("next.unproven")}`;
 }
 

@@ -5,10 +5,11 @@ import { acknowledge, say } from "../lib/actions.js";
 import { del, may, post } from "../lib/api.js";
 import { mount } from "../lib/charts.js";
 import { Glyph, Icon, Problem, useLoad } from "../lib/ui.js";
-import { ago, clock, duration, instant, known, number, percent, range, reach, t } from "../lib/i18n.js";
+import { ago, clock, duration, known, number, percent, range, reach, t, until } from "../lib/i18n.js";
 import { go, href, route, serverPath } from "../lib/router.js";
 import { BUSY, CPU, DISK, LOAD, MEMORY, NETWORK, arrived, now, refusals, server, servers, shelves, silent, value, wish } from "../lib/store.js";
-import { kindOf, predicted, readSilences, SilenceMenu, unitOf, whatOf } from "./alert-rows.js";
+import { readSilences, SilenceMenu, unitOf } from "./alert-rows.js";
+import { Events } from "./events.js";
 import { Panel } from "./forms.js";
 
 // What is charted: the store's column, the metric's key in the API, and the limit it may run into.
@@ -25,9 +26,6 @@ const RIBBON_STEP_S = 900;
 const BASELINE_MIN = 240;
 const HOUR_S = 3600;
 const DAY_S = 24 * HOUR_S;
-const EVENTS = 8;
-// What happens on the way to something else, and is no news by itself.
-const MINOR = new Set(["pending", "cleared", "told", "data", "recovering", "relapsed", "suppressed", "unsuppressed"]);
 const UNSAID = Object.fromEntries(["path", "low", "high"].map((name) => [name, new Array(30).fill(null)]));
 const path = (id) => `/api/servers/${encodeURIComponent(id)}`;
 
@@ -53,7 +51,7 @@ export default function Server({ params: { id } }) {
       <${Risk} record=${record} verdict=${verdict} load=${detail} why=${why.data} />
     </div>
     <${Multiples} ...${charted} chosen=${chosen} />
-    <div class="server-bottom"><${Events} id=${id} minute=${minute} /><${Why} load=${why} /></div>
+    <div class="server-bottom"><${Events} id=${id} stamp=${minute} /><${Why} load=${why} /></div>
   </div>`;
 }
 
@@ -231,7 +229,7 @@ function words(end, verdict, chart, options, record) {
   const left = (s) => (s === null || s === undefined ? null : Math.max(0, s - gone));
   const [earliest, likely, latest] = [left(end.earliest_s), left(end.likely_s), left(end.latest_s)];
   const said = likely === null ? (latest === null ? earliest < 30 ? t("server.any_time") : t("server.as_early", duration(earliest)) : t("server.reaches", range(earliest, latest)))
-    : t("server.likely", duration(likely), range(earliest, latest));
+    : t("server.likely", until(likely), range(earliest, latest));
   return end.skilled ? said : `${said} · ${t("server.unskilled")}`;
 }
 
@@ -303,25 +301,6 @@ function Small({ chart, pressed, ...charted }) {
       ? html`<${Chart} key=${`${id}|${reach.value}`} class="chart" options=${shown} />`
       : html`<p class="quiet chart">${past.data ? t("server.chart_empty") : past.error ? "–" : t("parts.loading")}</p>`}
   </div>`;
-}
-
-function Events({ id, minute }) {
-  const [most, show] = useState(EVENTS);
-  const load = useLoad(`/api/alerts/history?server=${encodeURIComponent(id)}&from=${Math.floor(now.peek() / 3600) * 3600 - 7 * DAY_S}`, { stamp: minute, key: id });
-  const told = load.data?.events ?? [];
-  // What has just opened is not in the history before the archive took it there.
-  const opened = new Set(told.filter((event) => event.what === "firing").map((event) => event.alert.id));
-  const fresh = Object.values(shelves.value).flat().filter((alert) => alert.server === id && !opened.has(alert.id))
-    .map((alert) => ({ id: alert.id, at: alert.fired, what: "firing", alert }));
-  const rows = [...fresh, ...told.filter((event) => !MINOR.has(event.what))].sort((a, b) => b.at - a.at);
-  return html`<${Panel} title=${t("server.events")} note=${t("server.events_note")} load=${load} empty=${!rows.length && t("server.no_events")}>
-    <ul class="events">${rows.slice(0, most).map(({ id: key, at, what, alert }) => html`<li key=${key}>
-      <${Glyph} status=${what === "resolved" ? "healthy" : kindOf(alert) === "offline" ? "offline" : alert.severity} />
-      <time class="note" title=${instant(at)}>${ago(at)}</time>
-      <span>${whatOf(alert)} — ${t(`event.${what}`)}${what === "acknowledged" && alert.by ? ` (${alert.by})` : ""}</span>
-      ${predicted(alert) && html`<span class="chip model">${t("alerts.predicted")}</span>`}</li>`)}</ul>
-    ${rows.length > most && html`<button class="button small" type="button" onClick=${() => show(most + 20)}>${t("alerts.more", Math.min(20, rows.length - most))}</button>`}
-  <//>`;
 }
 
 function Why({ load }) {
