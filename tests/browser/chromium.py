@@ -84,6 +84,11 @@ class Load:
         """Bytes of all answers, their headers included."""
         return round(sum(self.sizes.values()))
 
+    @property
+    def static(self) -> int:
+        """The same of all that is no data."""
+        return round(sum(size for key, size in self.sizes.items() if "/api/" not in self._url[key]))
+
     def _sent(self, event: dict[str, Any]) -> None:
         url = event["request"]["url"]
         if url.startswith("http"):

@@ -15,13 +15,15 @@ POLICY = (
     " connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none';"
     " require-trusted-types-for 'script'; trusted-types 'none'"
 )
-COLD_KB, COLD_REQUESTS = 110, 20
+COLD_KB, STATIC_KB, COLD_REQUESTS = 110, 75, 20
 SHIFT = {"desktop": 0.02, "phone": 0.05}
 
 
 def test_a_cold_overview_is_a_few_small_requests(visit: Visit) -> None:
     page = visit()
     all_there(page, FLEET)
+    page.until("!document.querySelector('[aria-busy=true]')")
+    assert page.load.static <= STATIC_KB * 1024, page.load.by_url()
     assert page.load.total <= COLD_KB * 1024, page.load.by_url()
     assert len(page.load.requests) <= COLD_REQUESTS, page.load.requests
 

@@ -216,7 +216,8 @@ def test_a_forecast_that_is_old_fades_and_says_how_old_it_is(visit: Visit) -> No
     page.page.route("**/api/outlooks*", aged)
     page.page.reload(wait_until="commit")
     all_there(page, FLEET)
-    text = page.until("[...document.querySelectorAll('.risk .words')].map((e) => e.innerText).find((w) => /old/.test(w))")
+    said = "[...document.querySelectorAll('.risk .words')].map((e) => e.innerText)"
+    text = page.until(f"{said}.find((words) => /old/.test(words))")
     assert re.search(r"2\d min", text)
 
 
@@ -225,9 +226,7 @@ def test_another_version_of_the_page_is_offered_and_forces_nobody(stack: FleetSt
     all_there(page, FLEET)
     snapshot = json.loads(stack.ask("/api/stream/snapshot")[1]) | {"version": "999.0.0"}
     event = f"retry: 3000\n\nevent: snapshot\nid: {snapshot['id']}\ndata: {json.dumps(snapshot)}\n\n"
-    page.page.route(
-        "**/api/stream", lambda route: route.fulfill(content_type="text/event-stream", body=event), times=1
-    )
+    page.page.route("**/api/stream", lambda route: route.fulfill(content_type="text/event-stream", body=event), times=1)
     # The line breaks, and who answers next is newer.
     stack.children()["gateway"].kill()
     page.until("document.querySelector('.banner[role=status] button')")
