@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -205,6 +206,31 @@ def test_a_gateway_that_is_stopped_leaves_no_child_behind(
             process.terminate()
             assert process.wait(30) == 0
     assert gone(child)
+
+
+def test_as_it_is_packaged_it_finds_its_settings_and_runbooks_and_stays_warm(tmp_path: Path) -> None:
+    layer, task = tmp_path / "opt", tmp_path / "task"
+    shutil.copytree(ROOT / "layers/core/python/openmanager", layer / "openmanager")
+    shutil.copytree(ROOT / "functions/mcp", task / "functions/mcp")
+    shutil.copy(ROOT / "mcp_settings.json", task)
+    code = (
+        "import json, sys\n"
+        "from functions.mcp.handler import handler\n"
+        "assert 'mcp' in sys.modules\n"
+        "asked = {'mcp': 'call', 'server': 'filesystem', 'tool': 'read_text_file', 'name': 'x', 'role': 'viewer'}\n"
+        "for _ in range(2):\n"
+        "    answer = handler({**asked, 'arguments': {'path': 'server-silent.ko.md'}, 'address': ''}, None)\n"
+        "    print(answer['result']['text'].splitlines()[0])\n"
+    )
+    env = {
+        "PATH": "/usr/bin:/bin",
+        "PYTHONPATH": os.pathsep.join((str(layer), str(task))),
+        "LAMBDA_TASK_ROOT": str(task),
+        "AWS_LAMBDA_FUNCTION_NAME": "mcp",
+        "OPENMANAGER_API_KEY": "k" * 32,
+    }
+    done = subprocess.run([sys.executable, "-c", code], env=env, cwd=task, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr, done.returncode) == ("# 서버 무응답\n" * 2, "", 0)
 
 
 def test_another_function_asks_by_an_event(servers: None) -> None:
