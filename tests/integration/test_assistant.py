@@ -270,7 +270,7 @@ def shows(figure: Any) -> bool:
 
 
 def golden() -> list[str]:
-    names = ("documented", "first", "second", "third", "fourth")
+    names = ("documented", "first", "second", "third", "fourth", "fifth", "sixth")
     return [json.loads(line)["ask"] for name in names for line in (GOLDEN / f"{name}.jsonl").read_text().splitlines()]
 
 

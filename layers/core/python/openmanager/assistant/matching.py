@@ -5,9 +5,11 @@ the text without blanks.
 """
 
 import re
+import string
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 _BOUNDARY = re.compile(r"(?<=[a-z0-9])(?=[가-힣])|(?<=[가-힣])(?=[a-z0-9])")
 _UNSAID = re.compile(r"[^a-z0-9가-힣._:%|-]+")
@@ -43,6 +45,27 @@ class Text:
     def without(self, first: int, last: int) -> "Text":
         """The same, these words understood."""
         return Text((*self.words[:first], GONE, *self.words[last:]))
+
+    def spelt_out(self, short: Mapping[str, str]) -> "Text":
+        """The same with short forms as what they stand for: English ones as words, Korean ones as parts of words."""
+        korean = {said: meant for said, meant in short.items() if not said.isascii()}
+        words: list[str] = []
+        for i, word in enumerate(self.words):
+            if word in short and not (i and self.words[i - 1].isdecimal()):
+                words += short[word].split()
+                continue
+            for said, meant in korean.items():
+                word = word.replace(said, meant)
+            words += word.split()
+        return Text(tuple(words))
+
+    def corrected(self, known: frozenset[str]) -> "Text":
+        """The same with words that nobody knows as the known one that they are one slip of the fingers away from.
+
+        A slip is a letter left out, too many, another one, or two that changed places, and never the first. `*` at the
+        end of a known word ends a stem.
+        """
+        return Text(tuple(_meant(word, _by_letter(known)) if _may_be_mistyped(word) else word for word in self.words))
 
     def take(self, cues: Iterable[tuple[str, str]]) -> tuple[list[str], "Text"]:
         """(what the cues mean that are in it, what is left), by a table of cue and meaning; the longer cue first."""
@@ -91,3 +114,36 @@ class Text:
                 return i
             position -= len(word)
         return len(self.words)
+
+
+def _may_be_mistyped(word: str) -> bool:
+    return len(word) >= 4 and word.isascii() and word.isalpha()
+
+
+@lru_cache(maxsize=1)
+def _by_letter(known: frozenset[str]) -> Mapping[str, Sequence[str]]:
+    """Known words by their first letter, in an order that does not change."""
+    return {letter: sorted(word for word in known if word[0] == letter) for letter in string.ascii_lowercase}
+
+
+def _meant(word: str, known: Mapping[str, Sequence[str]]) -> str:
+    near = known[word[0]]
+    if any(word == one or (one.endswith("*") and word.startswith(one[:-1])) for one in near):
+        return word
+    for one in near:
+        stem = one.removesuffix("*")
+        # What is left of the word is the ending of the stem's.
+        for length in (len(stem), len(stem) - 1, len(stem) + 1) if one != stem else (len(word),):
+            if length <= len(word) and _one_slip(word[:length], stem):
+                return stem + word[length:]
+    return word
+
+
+def _one_slip(word: str, meant: str) -> bool:
+    """Whether one slip makes the one of the other."""
+    same = next((i for i, (a, b) in enumerate(zip(word, meant, strict=False)) if a != b), min(len(word), len(meant)))
+    a, b = word[same:], meant[same:]
+    if len(meant) > 3 and len(a) > 1 and len(b) > 1 and a[0] == b[1] and a[1] == b[0] and a[2:] == b[2:]:
+        return True
+    # Short words are one letter away from too many others.
+    return len(meant) > 4 and (a[1:] == b[1:] or a[1:] == b or a == b[1:])

@@ -52,6 +52,13 @@ _PAST = {
     "30m": ("half hour", "half an hour", "반 시간", "삼십 분"),
 }
 _WORDS = {**NUMBERS, "couple": 2, "few": 3, "a": 1, "an": 1}
+# What somebody who mistyped may have meant.
+KNOWN_WORDS = frozenset(
+    word
+    for cue in (*_UNITS, *(cue for table in (_AHEAD, _PAST) for cues in table.values() for cue in cues), *_AHEAD_BEFORE)
+    for word in cue.split()
+    if word.isascii() and word.isalpha()
+)
 _DATE = re.compile(r"(20[0-9]{2})-([01][0-9])-([0-3][0-9])")
 
 

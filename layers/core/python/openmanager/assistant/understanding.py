@@ -12,6 +12,7 @@ from openmanager.assistant.times import Window
 
 Language = Literal["en", "ko"]
 Mode = Literal["basic", "advanced"]
+_KNOWN = words.KNOWN_WORDS | times.KNOWN_WORDS
 # Questions that are about one server by nature: the last one's, if none is named.
 _ABOUT_ONE = ("trend", "causes", "advice", "server")
 
@@ -73,9 +74,11 @@ def understand(
     language: Language | None = None,
 ) -> Question:
     """A question, in the light of the servers and roles that there are and of what was asked before (`remembered`)."""
-    text = Text.of(asked)
+    text = Text.of(asked).spelt_out(words.SHORT)
     pronoun = any(text.has(p) for p in words.PRONOUNS)
     named, left = names.read(text, servers)
+    # After the names, which are nobody's slips, and before all that is looked for by words.
+    left = left.corrected(_KNOWN)
     window, horizon, left = times.read(left)
     count, left = _count(left)
     absent, _ = left.take(words.ABSENT)
