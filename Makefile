@@ -6,7 +6,7 @@ TRAIN_PYTHON ?= python3.12
 DATA ?= ../shared/data
 
 .DEFAULT_GOAL := help
-.PHONY: help run test browser demo lint bench bench-onnx bench-dashboard train lock venv venv-browser
+.PHONY: help run test browser demo lint bench bench-onnx bench-dashboard train lock mcp-clients venv venv-browser
 
 help:  ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*  ## /\1	/p' Makefile | expand -t 12
@@ -43,6 +43,11 @@ train:  ## train the models anew (TRAIN_PYTHON, DATA; TensorFlow comes into a .v
 	@test -x .venv-train/bin/python || $(TRAIN_PYTHON) -m venv .venv-train
 	.venv-train/bin/python -m pip install -q -r models/training/requirements.lock
 	.venv-train/bin/python -m models.training --data $(DATA)
+
+mcp-clients:  ## fetch what the tests try our MCP server with: clients for node, and the older SDK (.venv-mcp-clients)
+	npm ci --prefix tests/mcp_clients --no-audit --no-fund
+	$(PYTHON) -m venv .venv-mcp-clients
+	.venv-mcp-clients/bin/python -m pip install -q --require-hashes -r tests/mcp_clients/requirements.txt
 
 lock: venv  ## resolve requirements.lock from pyproject.toml, and what the browser's tests need besides
 	UV_PYTHON_DOWNLOADS=never $(VENV_PYTHON) -m uv pip compile --universal --python-version 3.11 \

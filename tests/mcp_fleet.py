@@ -4,7 +4,8 @@ import asyncio
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -19,6 +20,7 @@ from openmanager.watch.outcome import recorded
 
 from functions.ingest.handler import handler as ingest
 from functions.mcp.handler import handler
+from infra.local.gateway import app
 from infra.local.stack import Upstash
 from tests.conftest import API_KEY
 from tests.events import Reply, invoke
@@ -162,10 +164,16 @@ class OnLambda(httpx2.AsyncBaseTransport):
         return reply
 
 
-def client(url: str, key: str, mode: str, transport: httpx2.AsyncBaseTransport | None = None) -> Client:
-    """The SDK's client over HTTP. Use it as an async context."""
-    http = httpx2.AsyncClient(transport=transport, headers={"Authorization": f"Bearer {key}"}, timeout=60)
-    return Client(streamable_http_client(url, http_client=http), mode=mode)
+@asynccontextmanager
+async def client(
+    url: str, key: str, mode: str, transport: httpx2.AsyncBaseTransport | None = None
+) -> AsyncIterator[Client]:
+    """The SDK's client over HTTP."""
+    async with (
+        httpx2.AsyncClient(transport=transport, headers={"Authorization": f"Bearer {key}"}, timeout=60) as http,
+        Client(streamable_http_client(url, http_client=http), mode=mode) as session,
+    ):
+        yield session
 
 
 def message(method: str, params: dict[str, Any] | None = None, modern: bool = True) -> tuple[dict[str, str], bytes]:
@@ -196,3 +204,14 @@ def call(tool: str, arguments: dict[str, Any] | None = None, key: str = API_KEY,
     reply = send("tools/call", {"name": tool, "arguments": arguments or {}}, key, modern)
     assert reply.status == 200, reply.body
     return reply.json()["result"]
+
+
+def with_key() -> Any:
+    """The whole gateway, with the administrator's key on every request, for a client that can send none."""
+    gateway = app()
+
+    async def unlocked(scope: Any, receive: Any, send: Any) -> None:
+        headers = [*scope.get("headers", ()), (b"authorization", f"Bearer {API_KEY}".encode())]
+        await gateway({**scope, "headers": headers}, receive, send)
+
+    return unlocked

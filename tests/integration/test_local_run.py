@@ -123,3 +123,19 @@ def test_without_a_newer_interpreter_it_says_what_is_needed(run: ModuleType, mon
     monkeypatch.setattr(run.shutil, "which", lambda _: None)
     with pytest.raises(SystemExit, match=r"needs Python 3\.11 or newer"):
         run.with_new_enough_python()
+
+
+def test_where_a_client_reads_a_protocol_nothing_is_said_to_it(
+    run: ModuleType, checkout: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    became: list[tuple[str, ...]] = []
+    monkeypatch.setattr(run, "run", Machine(checkout))
+    monkeypatch.setattr(run.Venv, "become", lambda _, *argv: became.append(argv))
+    monkeypatch.setattr(sys, "stdout", sys.stdout)
+    monkeypatch.setenv("OPENMANAGER_DATA", "")
+    run.main("mcp")
+    said = capfd.readouterr()
+    assert said.out == ""
+    assert "installing" in said.err
+    assert became[0] == ("-m", "openmanager", "mcp")
+    assert os.environ["OPENMANAGER_DATA"] == str(checkout / ".openmanager")

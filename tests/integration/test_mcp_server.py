@@ -3,9 +3,11 @@
 import asyncio
 import json
 from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import pytest
+from mcp import Client
 from openmanager.errors import InvalidInput
 from openmanager.mcp import listed
 from openmanager.security.roles import ROLES, USER_ROLES, Identity
@@ -55,10 +57,10 @@ def fleet(stores_env: dict[str, str], empty_redis: Upstash, monkeypatch: pytest.
     settings.cache_clear()
 
 
-async def use_everything(mode: str, transport: OnLambda) -> dict[str, Any]:
+async def use_everything(visitor: AbstractAsyncContextManager[Client]) -> dict[str, Any]:
     """What every tool, resource and prompt answers to the SDK's client, which checks answers by their schemas."""
     found: dict[str, Any] = {}
-    async with client(URL, API_KEY, mode, transport) as session:
+    async with visitor as session:
         tools = (await session.list_tools()).tools
         assert {tool.name for tool in tools} == CALLS.keys()
         for name, arguments in CALLS.items():
@@ -79,7 +81,7 @@ async def use_everything(mode: str, transport: OnLambda) -> dict[str, Any]:
 @pytest.mark.parametrize("mode", MODES)
 def test_every_tool_answers_the_sdk_s_client_through_one_warm_function(fleet: Upstash, mode: str) -> None:
     transport = OnLambda()
-    first, second = (asyncio.run(use_everything(mode, transport)) for _ in range(2))
+    first, second = (asyncio.run(use_everything(client(URL, API_KEY, mode, transport))) for _ in range(2))
     for name in CALLS:
         for found in (first, second):
             assert not found[name].is_error, found[name].content

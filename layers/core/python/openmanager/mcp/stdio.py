@@ -10,6 +10,7 @@ import re
 import sys
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from threading import Lock
 from typing import IO, Any
@@ -75,7 +76,7 @@ class Bridge:
 
     def serve(self, lines: IO[str]) -> None:
         """Forward until the input ends, then until everything is answered."""
-        with ThreadPoolExecutor(_AT_ONCE) as pool, self._http:
+        with closing(self._http), ThreadPoolExecutor(_AT_ONCE) as pool:
             for line in filter(str.strip, lines):
                 try:
                     message = json.loads(line)
