@@ -20,6 +20,7 @@ _ABOUT = mcp_types.Implementation(name="openmanager", version="0.1.0")
 _MOST_PAGES = 10
 # What the library says of a session that a remote server has forgotten; its code is that of any invalid request.
 _FORGOTTEN = "Session terminated"
+_LONGEST_REASON = 500
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
@@ -173,19 +174,19 @@ class Connection:
         return self._listed
 
     def _because(self, error: Exception | None = None) -> str:
-        """Why, as far as it is known, and what the server wrote last; without secrets."""
+        """Why, as far as it is known, and the last lines that the server wrote; without secrets."""
         error = error and _first(error)
         if isinstance(error, OSError) and not self._life.pid:
             reason = f"{self.way.command}: {error.strerror}" if self.way.command else type(error).__name__
         else:
             reason = self._life.why or (str(error) if isinstance(error, MCPError) else "")
             if self._life.complaints:
-                reason = f"{reason or 'no reason given'}; it wrote: {self._life.complaints[-1]}"
+                reason = f"{reason or 'no reason given'}; it wrote: {'; '.join(self._life.complaints)}"
         return f": {self._shown(reason)}" if reason else ""
 
     def _shown(self, text: str) -> str:
         line = " ".join(hide(text, self.server.secrets).split())
-        return line if len(line) <= 300 else f"{line[:300]}…"
+        return line if len(line) <= _LONGEST_REASON else f"{line[:_LONGEST_REASON]}…"
 
 
 def _first(error: Exception) -> Exception:
