@@ -1,8 +1,9 @@
 """/mcp: our own MCP server, by stateless streamable HTTP."""
 
+import os
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
@@ -19,7 +20,7 @@ router = APIRouter()
 @router.post("/mcp", include_in_schema=False)
 def exchange(who: Viewer, request: Request, body: Message) -> Response:
     """One message of the protocol. What each tool may is its own route's business (openmanager.tools)."""
-    response: Response = import_module("openmanager.mcp.door").answer(who, request, body, SHIPPED)
+    response: Response = _server().answer(who, request, body, SHIPPED)
     return response
 
 
@@ -29,3 +30,12 @@ def no_session(_: Viewer) -> Response:
     refusal = problem(405, "each message is a POST of its own; there is no session")
     refusal.headers["Allow"] = "POST"
     return refusal
+
+
+def _server() -> Any:
+    # Loaded when the sidecar is, and for the same reason (handler.py).
+    return import_module("openmanager.mcp.door")
+
+
+if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:
+    _server()
