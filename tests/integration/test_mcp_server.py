@@ -19,6 +19,7 @@ from openmanager.web import limits
 
 from functions.assistant.handler import handler as assistant_door
 from functions.mcp.handler import handler
+from functions.system.handler import handler as system_door
 from infra.local.stack import Upstash
 from tests.conftest import API_KEY
 from tests.credentials import JWT_KEYS, api_key, token
@@ -275,6 +276,20 @@ def test_pages_of_other_origins_may_not_call(
     assert invoke(handler, "POST", "/mcp", key=API_KEY, headers=headers, body=body).status == status
     # A page that was rebound to us has no credential to send.
     assert invoke(handler, "POST", "/mcp", headers=headers, body=body).status == 401
+
+
+def test_pages_that_may_call_may_send_the_protocol_s_headers(
+    stores_env: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENMANAGER_ORIGINS", "https://ops.example.com")
+    settings.cache_clear()
+    headers = {
+        "origin": "https://ops.example.com",
+        "access-control-request-method": "POST",
+        "access-control-request-headers": "authorization, content-type, mcp-method, mcp-name, mcp-protocol-version",
+    }
+    reply = invoke(system_door, "OPTIONS", "/mcp", headers=headers)
+    assert (reply.status, reply.headers["access-control-allow-origin"]) == (200, "https://ops.example.com")
 
 
 @pytest.mark.parametrize("modern", [True, False])
