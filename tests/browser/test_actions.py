@@ -1,6 +1,7 @@
 """What people do: with the keyboard, from the login to a silence, and taking it back."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -153,6 +154,18 @@ def test_silencing_shows_its_end_and_can_be_ended(stack: FleetStack, visit: Visi
     page.until("document.querySelectorAll('.alert-list li').length > 1")
     page.page.locator(".toast button").first.click()
     chromium.until(lambda: silences() == before, page, "the silence to end")
+
+
+def test_an_incident_s_report_is_saved_as_a_file(visit: Visit) -> None:
+    page = visit("/#/alerts")
+    page.until("document.querySelector('.page.alerts .alert-list li')")
+    with page.page.expect_download() as saved:
+        page.page.locator(".alert-list button.why").first.click()
+    assert saved.value.suggested_filename.endswith(".md")
+    text = Path(saved.value.path()).read_text()
+    assert text.startswith("# ")
+    assert "not in the data" in text.lower()
+    assert page.reports == []
 
 
 def test_the_language_changes_everywhere_and_stays(visit: Visit) -> None:

@@ -1,5 +1,6 @@
 """The ask panel: by key, button and tab, what an answer shows, following up, failing and asking again."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -110,6 +111,19 @@ def test_an_answer_that_fails_says_so_where_it_would_be_and_is_asked_for_again(v
     page.page.locator(".ask-entry .problem button").click()
     page.until(ANSWERS, 1)
     assert page.run("!document.querySelector('.ask-entry .problem')")
+
+
+def test_looking_deeper_adds_the_past_and_a_runbook(visit: Visit) -> None:
+    page = visit()
+    all_there(page, FLEET)
+    server = riskiest(page)
+    opened(page, "desktop")
+    page.page.locator(".ask-deep input").check()
+    page.page.locator(".ask-line input").focus()
+    asked(page, f"What should I check on {server}?", 1)
+    assert re.search(r"Runbook “.+”.+\n+.*look first", page.text(".ask-answer")), page.text(".ask-answer")
+    assert cut(page) == []
+    assert page.violations() == []
 
 
 def test_markup_in_a_question_stays_text(visit: Visit) -> None:

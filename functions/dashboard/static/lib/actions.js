@@ -1,8 +1,8 @@
 // What people do to alerts. It shows at once, can be taken back for some seconds, and goes back by itself if refused.
 
 import { signal } from "../vendor/preact.js";
-import { del, post, session } from "./api.js";
-import { t } from "./i18n.js";
+import { del, getText, post, session } from "./api.js";
+import { lang, t } from "./i18n.js";
 import { refuse, wish } from "./store.js";
 
 const UNDO_MS = 5000;
@@ -61,6 +61,20 @@ export const silence = (alert, minutes, reason = "") =>
     () => post("/api/silences", { minutes, servers: [alert.server], rules: [alert.rule], ...(reason && { reason }) }),
     (made) => [t("actions.silenced", alert.server, minutes), { undo: () => unsilence(alert, made.id) }],
   );
+
+/** Saves what is known of an alert's incident as a Markdown file. */
+export async function report(alert) {
+  try {
+    const text = await getText(`/api/incidents/${encodeURIComponent(alert.incident)}/report?format=markdown&language=${lang.peek()}`, "text/markdown");
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(new Blob([text], { type: "text/markdown" }));
+    link.download = `incident-${alert.incident.replace(/[^A-Za-z0-9._-]+/g, "_")}.md`;
+    link.click();
+    URL.revokeObjectURL(link.href);
+  } catch (error) {
+    say(t("actions.failed", error.detail || error.message), { error: true });
+  }
+}
 
 /** Ends a silence; `alert` is the one that was shown as silenced by it. */
 export const unsilence = (alert, id) => attempt(alert, { suppressed: "" }, () => del(`/api/silences/${encodeURIComponent(id)}`));

@@ -111,6 +111,8 @@ export function watchSession() {
 }
 
 export const get = (path) => send("GET", path);
+/** The same of what is no JSON, as text. */
+export const getText = (path, type) => send("GET", path, undefined, { type });
 export const post = (path, body) => send("POST", path, body);
 export const put = (path, body) => send("PUT", path, body);
 export const del = (path) => send("DELETE", path);
@@ -126,9 +128,9 @@ function begun(path, token) {
   return early.token === token ? early.answer : undefined;
 }
 
-async function send(method, path, body, { open = false, again = true } = {}) {
+async function send(method, path, body, { open = false, again = true, type = "application/json" } = {}) {
   const used = session.value?.token;
-  const headers = { Accept: "application/json", ...(open ? {} : authorization()) };
+  const headers = { Accept: type, ...(open ? {} : authorization()) };
   if (body !== undefined) headers["Content-Type"] = "application/json";
   let answer;
   try {
@@ -139,10 +141,11 @@ async function send(method, path, body, { open = false, again = true } = {}) {
   } catch (cause) {
     throw new ApiError(0, { title: "no answer", detail: String(cause.message ?? cause) });
   }
+  if (answer.ok && type !== "application/json") return answer.text();
   if (answer.ok) return answer.status === 204 ? null : answer.json();
   const error = await problem(answer);
   if (answer.status === 401 && !open) {
-    if (again && refused(used)) return send(method, path, body, { again: false });
+    if (again && refused(used)) return send(method, path, body, { again: false, type });
   } else if (answer.status === 429 && !open) {
     slowedUntil.value = Date.now() + 1000 * (error.retryAfter ?? 10);
   }

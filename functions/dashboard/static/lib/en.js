@@ -165,6 +165,8 @@ export default {
   "alerts.what.quality": "Predictions worse than no model",
   "alerts.what.other": (rule) => rule,
   "alerts.predicted": "Predicted",
+  "alerts.report": "Report",
+  "alerts.report_of": (what, server) => `Report of the incident: ${what}, ${server}`,
   "alerts.why": "Why?",
   "alerts.why_of": (what, server) => `Why: ${what}, ${server}`,
   "alerts.times": (n) => `told ${n} times`,

@@ -163,6 +163,8 @@ export default {
   "alerts.what.quality": "예측 품질 저하",
   "alerts.what.other": (rule) => rule,
   "alerts.predicted": "예측",
+  "alerts.report": "보고서",
+  "alerts.report_of": (what, server) => `장애 보고서: ${what}, ${server}`,
   "alerts.why": "이유 보기",
   "alerts.why_of": (what, server) => `이유 보기: ${what}, ${server}`,
   "alerts.times": (n) => `${n}번 알림`,

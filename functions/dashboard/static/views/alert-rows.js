@@ -105,6 +105,7 @@ export function AlertRow({ alert, shelf, compact = false }) {
       <p class="alert-where">${serverLink(alert.server)}${fact && html` <span class="fact">${fact}</span>`}
         <span class="note" title=${instant(alert.fired)}>${ago(alert.fired)}</span>
         ${["nodata", "recovering"].includes(alert.state) && html` <span class="note">${t(`alerts.state.${alert.state}`)} ${clock(alert.changed)}</span>`}
+        ${!compact && alert.incident && html` <button class="text-button why" type="button" aria-label=${t("alerts.report_of", what, alert.server)} onClick=${() => act("report", alert)}>${t("alerts.report")}</button>`}
         ${explained(alert) && html` <a class="why" href=${href(serverPath(alert.server))} aria-label=${t("alerts.why_of", what, alert.server)}>${t("alerts.why")}</a>`}</p>
       ${shelf === "acknowledged" && html`<p class="note">${[alert.by, ago(alert.acknowledged ?? now.value), alert.note].filter(Boolean).join(" · ")}</p>`}
       ${shelf === "silenced" && html`<p class="note">${reasonOf(alert)}</p>`}

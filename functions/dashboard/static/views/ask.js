@@ -1,4 +1,4 @@
-// Ask: questions in plain words, answered by rules from what the API answers. Every figure points at its evidence.
+// Ask: questions in plain words, answered from what the API answers. Every figure points at its evidence.
 
 import { html, signal, useEffect, useRef, useState } from "../vendor/preact.js";
 import { get, post, session } from "../lib/api.js";
@@ -25,6 +25,8 @@ const LIMITS = { cpu_utilization: 90, memory_used_effective: 100, filesystem_uti
 // The conversation, for as long as the page lives: {id, question, answer, error, took} each.
 const log = signal([]);
 const waiting = signal(0);
+// Whether to look back, around and into the runbooks as well.
+const deep = signal(false);
 let owner = null;
 let conversation = "";
 let last = 0;
@@ -46,8 +48,8 @@ async function ask(question, instead = 0) {
   waiting.value = id;
   const began = performance.now();
   try {
-    const found = await post("/api/assistant/ask", { question: text, language: lang.peek(), session: conversation, utc_offset_minutes: -new Date().getTimezoneOffset() });
-    put({ answer: found.answer, intent: found.understood.intent, took: (performance.now() - began) / 1000 });
+    const found = await post("/api/assistant/ask", { question: text, language: lang.peek(), mode: deep.peek() ? "advanced" : "basic", session: conversation, utc_offset_minutes: -new Date().getTimezoneOffset() });
+    put({ answer: found.answer, source: found.source, took: (performance.now() - began) / 1000 });
   } catch (error) {
     put({ error });
   }
@@ -93,6 +95,7 @@ export default function Ask({ close }) {
           autocomplete="off" value=${text} onInput=${(event) => type(event.target.value)} />
         <button class="button primary" type="submit" aria-label=${t("ask.send")} title=${t("ask.send")} disabled=${!text.trim() || waiting.value > 0}><${Icon} name="send" size=${16} /></button>
       </div>
+      <label class="ask-deep"><input type="checkbox" checked=${deep.value} onChange=${(event) => { deep.value = event.target.checked; }} /> ${t("ask.deep")}</label>
       <p class="note">${t("ask.note")}</p>
     </form>
   </div>`;
@@ -111,16 +114,16 @@ function suggestions() {
   return [t("ask.status"), t("ask.disk"), t("ask.unusual")];
 }
 
-function Entry({ entry: { id, question, answer, error, took }, send }) {
+function Entry({ entry: { id, question, answer, source, error, took }, send }) {
   return html`<article class="ask-entry">
     <p class="ask-question"><span class="visually-hidden">${t("ask.you")} </span>${question}</p>
     ${waiting.value === id && html`<p class="quiet">${t("ask.looking")}</p>`}
     ${error && html`<${Problem} error=${error} retry=${() => ask(question, id)} />`}
-    ${answer && html`<${Answer} answer=${answer} took=${took} send=${send} />`}
+    ${answer && html`<${Answer} answer=${answer} source=${source} took=${took} send=${send} />`}
   </article>`;
 }
 
-function Answer({ answer: { text, evidence, chart, check, link, choices }, took, send }) {
+function Answer({ answer: { text, evidence, chart, check, link, choices }, source, took, send }) {
   const several = evidence.length > 1;
   return html`<div class="ask-answer">
     ${text.map((sentence) => html`<p>${sentence.map((part) => html`<${Part} part=${part} evidence=${evidence} several=${several} />`)}</p>`)}
@@ -129,7 +132,7 @@ function Answer({ answer: { text, evidence, chart, check, link, choices }, took,
     ${evidence.length > 0 && html`<ol class="ask-evidence">${evidence.map((each) => html`<li value=${each.n}><span class="n" aria-hidden="true">${each.n}</span>
       <span>${each.fact}<span class="note" title=${`${each.tool} ${JSON.stringify(each.arguments)}`}>${span(each.window)}</span></span></li>`)}</ol>`}
     ${check && html`<${Check} check=${check} />`}
-    <p class="note ask-source"><span>${t("ask.source", evidence.length, Math.max(0.1, took).toFixed(1))}</span>
+    <p class="note ask-source"><span>${t(source === "model" ? "ask.source.model" : "ask.source", evidence.length, Math.max(0.1, took).toFixed(1))}</span>
       ${link && html`<a href=${link}>${t("ask.view")}</a>`}</p>
   </div>`;
 }

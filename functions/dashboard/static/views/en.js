@@ -25,6 +25,8 @@ export default {
   "ask.evidence": "evidence",
   "ask.check": "Check first (read-only)",
   "ask.source": (n, took) => `Rule-based answer · ${n === 1 ? "1 source" : `${n} sources`} · ${took} s`,
+  "ask.source.model": (n, took) => `Worded by a model, figures checked · ${n === 1 ? "1 source" : `${n} sources`} · ${took} s`,
+  "ask.deep": "Look deeper: the past, what depends on it, runbooks",
   "ask.view": "Show the view",
   "ask.shows": (server, metric, n, from, value) => `${metric} of ${server}: ${n} values from ${from}, the last ${value}`,
   "ask.status": "What is most urgent now?",

@@ -25,6 +25,8 @@ export default {
   "ask.evidence": "근거",
   "ask.check": "먼저 확인 (읽기 전용)",
   "ask.source": (n, took) => `규칙 기반 답변 · 출처 ${n}개 · ${took}초`,
+  "ask.source.model": (n, took) => `모델이 작성, 수치 확인됨 · 출처 ${n}개 · ${took}초`,
+  "ask.deep": "더 깊이 보기: 과거 비교, 의존 서버, 런북",
   "ask.view": "화면 열기",
   "ask.shows": (server, metric, n, from, value) => `${server}의 ${metric}: ${from}부터 값 ${n}개, 마지막 ${value}`,
   "ask.status": "지금 가장 급한 게 뭐야?",

@@ -95,6 +95,6 @@ def steps(text: str) -> dict[str, Any]:
 
 
 def _listed(part: str) -> list[str]:
-    """The items of a part's list, each on one line."""
+    """The items of a part's list, each on one line, without what is told after the list."""
     items = re.split(r"(?m)^(?:\d+[.)]|[-*]) +", part)[1:]
-    return [plain(" ".join(item.split()), _LONGEST_STEP) for item in items[:_MOST_STEPS]]
+    return [plain(" ".join(item.partition("\n\n")[0].split()), _LONGEST_STEP) for item in items[:_MOST_STEPS]]

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from openmanager.assistant.answers.ahead import SOON_S
 from openmanager.assistant.answers.steps import (
     Steps,
     before,
@@ -68,7 +69,8 @@ def _standing(d: Draft) -> Steps:
     if coming:
         _, server, metric = min(coming)
         earliest = d.figure(m, ["predictions", {"server": server}, "exhaustion", metric, "earliest_s"], "s")
-        d.say("next limit", metric=d.metric_name(metric), server=d.server(server), earliest=earliest)
+        soon = "next limit any moment" if earliest["value"] < SOON_S else "next limit"
+        d.say(soon, metric=d.metric_name(metric), server=d.server(server), earliest=earliest)
 
 
 def server(d: Draft) -> Steps:

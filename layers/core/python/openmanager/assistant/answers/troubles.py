@@ -340,7 +340,9 @@ def advice(d: Draft) -> Steps:
         _reasons(d, n, server, found)
         if subject in found["exhaustion"] and subject in _coming(found):
             earliest = d.figure(n, ["exhaustion", subject, "earliest_s"], "s")
-            d.say("advise ahead", metric=d.metric_name(subject), earliest=earliest, **named)
+            # That it may be at any moment is among the reasons.
+            if earliest["value"] >= SOON_S:
+                d.say("advise ahead", metric=d.metric_name(subject), earliest=earliest, **named)
         d.say(
             f"advise {subject}" if d.knows(f"advise {subject}") else "advise other",
             metric=d.metric_name(subject), **named,

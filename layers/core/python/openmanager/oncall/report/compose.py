@@ -208,12 +208,14 @@ def _servers(facts: Facts) -> list[Row]:
 def _neighbours(facts: Facts, server: str) -> Row:
     role = facts.fleet.get(server, {}).get("role")
 
-    def of(roles: set[str]) -> list[Row]:
-        return [
+    def of(roles: set[str]) -> Row:
+        found = [
             {"server": other, "role": about["role"], "status": about["status"]}
             for other, about in sorted(facts.fleet.items())
             if other != server and about["role"] in roles
-        ][:_MOST_NAMES]
+        ]
+        bad = [row for row in found if row["status"] != "healthy"]
+        return {"count": len(found), "not_healthy": bad[:_MOST_NAMES]}
 
     if not role:
         return {"needs": None, "affects": None}

@@ -125,10 +125,14 @@ class _Said:
         status = self.word(row["status"])
         return self("server", server=code(row["server"]), role=role, status=status, needs=needs, affects=affects)
 
-    def _neighbours(self, rows: list[Row] | None) -> str:
-        if rows is None:
+    def _neighbours(self, found: Row | None) -> str:
+        """Those in trouble by name, the others by number."""
+        if found is None:
             return self("unknown")
-        named = [self("neighbour", server=code(r["server"]), status=self.word(r["status"])) for r in rows]
+        bad = found["not_healthy"]
+        named = [self("neighbour", server=code(r["server"]), status=self.word(r["status"])) for r in bad]
+        if others := found["count"] - len(bad):
+            named.append(self("neighbours", count=str(others)) if bad else self("all healthy", count=str(others)))
         return ", ".join(named) or self("nobody")
 
     def announced(self, row: Row) -> str:
