@@ -84,11 +84,6 @@ class Load:
         """Bytes of all answers, their headers included."""
         return round(sum(self.sizes.values()))
 
-    @property
-    def static(self) -> int:
-        """The same of all that is no data."""
-        return round(sum(size for key, size in self.sizes.items() if "/api/" not in self._url[key]))
-
     def _sent(self, event: dict[str, Any]) -> None:
         url = event["request"]["url"]
         if url.startswith("http"):
@@ -107,6 +102,10 @@ class Load:
 
     def by_url(self) -> dict[str, int]:
         return {f"{self._url[key]} {key}": round(size) for key, size in self.sizes.items()}
+
+
+_STATIC = """() => [...performance.getEntriesByType("navigation"), ...performance.getEntriesByType("resource")]
+  .filter(({ name }) => !name.includes("/api/")).reduce((sum, { encodedBodySize }) => sum + encodedBodySize, 0)"""
 
 
 class Watched:
@@ -162,6 +161,10 @@ class Watched:
     def layout_shift(self) -> float:
         """The sum of all shifts that nobody's input caused."""
         return float(self.run("shifts.reduce((sum, [value]) => sum + value, 0)"))
+
+    def static_size(self) -> int:
+        """Bytes of all files that were loaded, as they were packed: all answers but the API's."""
+        return int(self.run(_STATIC))
 
     def violations(self) -> list[str]:
         """What axe-core finds, a line an element."""

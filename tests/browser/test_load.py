@@ -23,7 +23,7 @@ def test_a_cold_overview_is_a_few_small_requests(visit: Visit) -> None:
     page = visit()
     all_there(page, FLEET)
     page.until("!document.querySelector('[aria-busy=true]')")
-    assert page.load.static <= STATIC_KB * 1024, page.load.by_url()
+    assert page.static_size() <= STATIC_KB * 1024, page.load.by_url()
     assert page.load.total <= COLD_KB * 1024, page.load.by_url()
     assert len(page.load.requests) <= COLD_REQUESTS, page.load.requests
 

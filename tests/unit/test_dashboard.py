@@ -214,4 +214,6 @@ def test_every_word_that_is_asked_for_is_in_a_dictionary() -> None:
 
 def test_korean_stands_in_its_dictionary_only() -> None:
     files = [p for p in STATIC.rglob("*") if p.suffix in (".js", ".css", ".html") and p.name != "ko.js"]
-    assert [str(path) for path in files if HANGUL.search(path.read_text())] == []
+    # But for the language's own name, by which those find it who read no other.
+    written = {path: re.sub(r'"language\.ko": ".*"', "", path.read_text()) for path in files}
+    assert [str(path) for path, text in written.items() if HANGUL.search(text)] == []

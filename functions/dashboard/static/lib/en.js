@@ -23,6 +23,8 @@ export default {
   "status.healthy": "Healthy",
 
   "time.open": (span) => `${span}+`,
+  "language.en": "English",
+  "language.ko": "한국어",
   "app.skip": "Skip to content",
   "app.gone": "This part of the page is not here any more: there is a newer version.",
   "app.reload": "Reload",

@@ -50,7 +50,7 @@ export function t(key, ...args) {
 export const known = (key) => loaded[lang.value]?.[key] !== undefined;
 
 /** A language's own name. */
-export const nameOf = (language) => new Intl.DisplayNames(language, { type: "language" }).of(language);
+export const nameOf = (language) => t(`language.${language}`);
 
 /** Speaks another language once its words have come; while nothing answers it stays with this one. */
 export async function setLang(language) {

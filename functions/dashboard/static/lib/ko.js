@@ -21,6 +21,8 @@ export default {
   "status.healthy": "정상",
 
   "time.open": (span) => `${span}+`,
+  "language.en": "English",
+  "language.ko": "한국어",
   "app.skip": "본문으로 건너뛰기",
   "app.gone": "새 버전이 나와 이 부분을 더 이상 불러올 수 없습니다.",
   "app.reload": "새로 고침",

@@ -76,6 +76,9 @@ function judge(record, at) {
 /** One of STATUSES. */
 export const statusOf = (record) => record?.status ?? "unknown";
 
+/** Orders records by their names, where nothing else does: as people do it takes a hundred times as long. */
+export const byId = (a, b) => (a.id < b.id ? -1 : 1);
+
 /** Whether a server is silent without being called down yet. */
 export const silent = (record) => record.status === "unknown" && feedNow() - record.seen > allowed(record);
 

@@ -8,20 +8,20 @@ import { colour } from "../lib/charts.js";
 import { Glyph, Icon } from "../lib/ui.js";
 import { duration, known, lang, percent, t, theme } from "../lib/i18n.js";
 import { go, href, serverPath } from "../lib/router.js";
-import { counts, CPU, DISK, judged, MEMORY, server, servers, silence, silent, soon, STATUSES, value } from "../lib/store.js";
+import { byId, counts, CPU, DISK, judged, MEMORY, server, servers, silence, silent, soon, STATUSES, value } from "../lib/store.js";
 
 // Above so many servers healthy groups are closed at first: who looks for trouble does not need them, and neither does
 // the browser.
 const CROWD = 300;
 const PAGE = 120;
-// Groups that are drawn at once; those below the first screen come right after it.
-const FIRST = 2;
+// Groups that are drawn at once; those below the first screen follow one by one.
+const FIRST = 1;
 const REORDER_MS = 10_000;
 
 export const roleName = (role) => (role ? (known(`tier.${role}`) ? t(`tier.${role}`) : role) : t("tier.none"));
 const RANK = Object.fromEntries(STATUSES.map((status, i) => [status, i]));
 const worst = (a, b) => RANK[a.status] - RANK[b.status];
-const byRisk = (a, b) => worst(a, b) || (b.said?.risk ?? -1) - (a.said?.risk ?? -1) || (a.id < b.id ? -1 : 1);
+const byRisk = (a, b) => worst(a, b) || (b.said?.risk ?? -1) - (a.said?.risk ?? -1) || byId(a, b);
 
 /** Servers by role, the largest first. */
 function byRole(records) {
@@ -31,7 +31,7 @@ function byRole(records) {
     if (found.has(role)) found.get(role).push(record);
     else found.set(role, [record]);
   }
-  return [...found].sort((a, b) => b[1].length - a[1].length || a[0].localeCompare(b[0]));
+  return [...found].sort((a, b) => b[1].length - a[1].length || (a[0] < b[0] ? -1 : 1));
 }
 
 /* The map */
@@ -231,8 +231,14 @@ function useGroups(root) {
 export function Fleet() {
   const root = useRef(null);
   const groups = useGroups(root);
-  const [whole, draw] = useState(false);
-  useEffect(() => { draw(true); }, []);
+  const [drawn, draw] = useState(FIRST);
+  const more = drawn < groups.length;
+  // One more each time a frame has been shown: what is on the screen has its values, and a finger is answered meanwhile.
+  useEffect(() => {
+    if (!more) return undefined;
+    const frame = requestAnimationFrame(() => setTimeout(() => draw(drawn + 1)));
+    return () => cancelAnimationFrame(frame);
+  }, [more, drawn]);
   const c = counts.value;
   return html`<section class="fleet" aria-labelledby="fleet">
     <header class="section-head"><h2 id="fleet">${t("fleet.title")}</h2><span class="note">${t("fleet.count", c.total)}</span>
@@ -245,7 +251,7 @@ export function Fleet() {
         </select>
       </div></header>
     <div class=${`groups as-${look.value}`} ref=${root}>
-      ${(whole ? groups : groups.slice(0, FIRST)).map(([name, ids]) => html`<${Group} key=${name} name=${name} ids=${ids} crowd=${c.total > CROWD} />`)}
+      ${groups.slice(0, drawn).map(([name, ids]) => html`<${Group} key=${name} name=${name} ids=${ids} crowd=${c.total > CROWD} />`)}
     </div>
   </section>`;
 }

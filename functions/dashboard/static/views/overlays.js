@@ -7,7 +7,7 @@ import { Glyph, Icon } from "../lib/ui.js";
 import { lang, setLang, setTheme, t, theme } from "../lib/i18n.js";
 import { LIST } from "../lib/keys.js";
 import { go, serverPath } from "../lib/router.js";
-import { servers, shelves, STATUSES } from "../lib/store.js";
+import { byId, servers, shelves, STATUSES } from "../lib/store.js";
 import { whatOf } from "./alert-rows.js";
 import "./forms.js";
 
@@ -43,7 +43,7 @@ function found(words) {
   const rank = (record) => STATUSES.indexOf(record.status);
   const machines = [...servers.peek().values()]
     .filter((s) => fits(s.id, s.role, s.hostname, t(`status.${s.status}`), ...Object.values(s.labels ?? {})))
-    .sort((a, b) => rank(a) - rank(b) || a.id.localeCompare(b.id))
+    .sort((a, b) => rank(a) - rank(b) || byId(a, b))
     .map((s) => ({ mark: html`<${Glyph} status=${s.status} />`, text: s.id, note: t(`status.${s.status}`), run: () => go(serverPath(s.id)) }));
   const alerts = shelves.peek().open
     .filter((a) => all.length && fits(a.server, a.rule, whatOf(a)))

@@ -6,7 +6,7 @@ import { mount, OLD_S } from "../lib/charts.js";
 import { Glyph, Icon, useLoad } from "../lib/ui.js";
 import { clock, duration, known, number, percent, range as between, reach, slowly, t, until } from "../lib/i18n.js";
 import { href, serverPath } from "../lib/router.js";
-import { arrived, counts, judged, link, round, servers, STATUSES } from "../lib/store.js";
+import { arrived, byId, counts, judged, link, round, servers, STATUSES } from "../lib/store.js";
 import { Fleet, FleetMap } from "./fleet.js";
 
 const ROWS = 5;
@@ -63,7 +63,7 @@ const coming = computed(() => {
   judged.value;
   return [...servers.value.values()]
     .filter(({ status, said }) => said?.next && status !== "offline" && status !== "maintenance")
-    .sort((a, b) => Number(b.said.next.skilled) - Number(a.said.next.skilled) || middle(a) - middle(b) || a.id.localeCompare(b.id))
+    .sort((a, b) => Number(b.said.next.skilled) - Number(a.said.next.skilled) || middle(a) - middle(b) || byId(a, b))
     .slice(0, ROWS)
     .sort((a, b) => middle(a) - middle(b));
 });
@@ -130,7 +130,7 @@ const ranked = computed(() => {
   judged.value;
   return [...servers.value.values()]
     .filter(({ status, said }) => said && status !== "offline" && status !== "maintenance" && status !== "unknown")
-    .sort((a, b) => (b.said.risk ?? -1) - (a.said.risk ?? -1) || soonest(a) - soonest(b) || a.id.localeCompare(b.id))
+    .sort((a, b) => (b.said.risk ?? -1) - (a.said.risk ?? -1) || soonest(a) - soonest(b) || byId(a, b))
     .slice(0, MANY)
     .map(({ id }) => id);
 });
