@@ -186,8 +186,9 @@ def test_a_silence_hides_and_its_end_tells(target: None, empty_redis: Upstash, m
 def test_a_server_in_maintenance_is_shown_as_such_whatever_it_does_and_nobody_is_told(
     target: None, empty_redis: Upstash
 ) -> None:
-    window = {"id": "kernels", "days": ["mon", "tue", "wed", "thu", "fri", "sat", "sun"], "at": "00:00", "minutes": 1440}
-    config.publish({"maintenance": json.dumps([window | {"servers": ["web-01"]}])})
+    days = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+    window = {"id": "kernels", "days": days, "at": "00:00", "minutes": 1440, "servers": ["web-01"]}
+    config.publish({"maintenance": json.dumps([window])})
     play({"web-01": ("web", CALM[:3] + HIGH), "web-02": ("web", CALM[:3] + HIGH)})
     assert [fleet.prediction(server)["status"] for server in ("web-01", "web-02")] == ["maintenance", "critical"]
     assert {n["server"] for n in told(empty_redis)} == {"web-02"}

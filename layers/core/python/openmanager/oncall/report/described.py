@@ -43,7 +43,7 @@ REPORT: dict[str, Any] = {
         "lasted_s": {"type": "number", "description": "until its end, or what is known so far"},
         "window": _WINDOW,
         "timeline": _section("history", "what happened to its alerts, oldest first; `book`: known from the open ones"),
-        "servers": _section("fleet", "its servers, as they are now; how many they need and how many need them, and which of those are not healthy"),
+        "servers": _section("fleet", "its servers now; how many they need and affect, and those not healthy by name"),
         "announced": _section("ledger", "what said so ahead, and how long; `model` is null where nothing did"),
         "acknowledged": _section("history", "who took care of it"),
         "metrics": _section("samples", "least, greatest, and mean of the step in which the alert fired"),
