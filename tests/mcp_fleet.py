@@ -4,7 +4,7 @@ import asyncio
 import json
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
@@ -148,7 +148,8 @@ def fill(redis: Upstash) -> None:
 class OnLambda(httpx2.AsyncBaseTransport):
     """HTTP as API Gateway does it: each request is an event for the function's handler, one after the other."""
 
-    def __init__(self) -> None:
+    def __init__(self, function: Callable[..., Any] = handler) -> None:
+        self._function = function
         self._turn = threading.Lock()
         self.statuses: list[int] = []
 
@@ -159,7 +160,7 @@ class OnLambda(httpx2.AsyncBaseTransport):
 
     def _invoke(self, request: httpx2.Request, body: bytes) -> Reply:
         with self._turn:
-            reply = invoke(handler, request.method, request.url.path, headers=dict(request.headers), body=body)
+            reply = invoke(self._function, request.method, request.url.path, headers=dict(request.headers), body=body)
         self.statuses.append(reply.status)
         return reply
 

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -23,6 +22,7 @@ from infra.openapi import ROOT
 from tests.credentials import JWT_KEYS, api_key
 from tests.events import Context, Reply, invoke
 from tests.outside import odd
+from tests.packaged import Packaged
 from tests.receivers import Answer, Received, Receiver, running
 from tests.sidecar import ODD, gone, sidecar
 
@@ -209,28 +209,12 @@ def test_a_gateway_that_is_stopped_leaves_no_child_behind(
 
 
 def test_as_it_is_packaged_it_finds_its_settings_and_runbooks_and_stays_warm(tmp_path: Path) -> None:
-    layer, task = tmp_path / "opt", tmp_path / "task"
-    shutil.copytree(ROOT / "layers/core/python/openmanager", layer / "openmanager")
-    shutil.copytree(ROOT / "functions/mcp", task / "functions/mcp")
-    shutil.copy(ROOT / "mcp_settings.json", task)
-    code = (
-        "import json, sys\n"
-        "from functions.mcp.handler import handler\n"
-        "assert 'mcp' in sys.modules\n"
-        "asked = {'mcp': 'call', 'server': 'filesystem', 'tool': 'read_text_file', 'name': 'x', 'role': 'viewer'}\n"
-        "for _ in range(2):\n"
-        "    answer = handler({**asked, 'arguments': {'path': 'server-silent.ko.md'}, 'address': ''}, None)\n"
-        "    print(answer['result']['text'].splitlines()[0])\n"
-    )
-    env = {
-        "PATH": "/usr/bin:/bin",
-        "PYTHONPATH": os.pathsep.join((str(layer), str(task))),
-        "LAMBDA_TASK_ROOT": str(task),
-        "AWS_LAMBDA_FUNCTION_NAME": "mcp",
-        "OPENMANAGER_API_KEY": "k" * 32,
-    }
-    done = subprocess.run([sys.executable, "-c", code], env=env, cwd=task, capture_output=True, text=True, check=False)
-    assert (done.stdout, done.stderr, done.returncode) == ("# 서버 무응답\n" * 2, "", 0)
+    asked = {"mcp": "call", "server": "filesystem", "tool": "read_text_file", "name": "x", "role": "viewer"}
+    with Packaged(tmp_path, "mcp", ("mcp_settings.json",), {"OPENMANAGER_API_KEY": "k" * 32}) as function:
+        for _ in range(2):
+            answer = function({**asked, "arguments": {"path": "server-silent.ko.md"}, "address": ""})
+            assert answer["result"]["text"].startswith("# 서버 무응답\n")
+    assert function.errors.read_text() == ""
 
 
 def test_another_function_asks_by_an_event(servers: None) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Iterator
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,6 +28,7 @@ from tests.events import invoke
 from tests.integration.test_roles import answer as status_of
 from tests.integration.test_roles import doors
 from tests.mcp_fleet import CALLS, LABEL, MODES, NOTE, ORDERS, SIZE, WHO, OnLambda, call, client, fill, message, send
+from tests.packaged import Packaged
 
 INITIALIZE = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
 COMPLETION = {"ref": {"type": "ref/prompt", "name": "explain_server"}, "argument": {"name": "server", "value": "w"}}
@@ -81,7 +83,19 @@ async def use_everything(visitor: AbstractAsyncContextManager[Client]) -> dict[s
 
 @pytest.mark.parametrize("mode", MODES)
 def test_every_tool_answers_the_sdk_s_client_through_one_warm_function(fleet: Upstash, mode: str) -> None:
-    transport = OnLambda()
+    check_twice(mode, OnLambda())
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_as_it_is_packaged_it_answers_the_same(
+    fleet: Upstash, stores_env: dict[str, str], tmp_path: Path, mode: str
+) -> None:
+    with Packaged(tmp_path, "mcp", ("mcp_settings.json",), stores_env) as function:
+        check_twice(mode, OnLambda(function))
+
+
+def check_twice(mode: str, transport: OnLambda) -> None:
+    """Every tool, resource and prompt answers twice in a row, the second time warm."""
     first, second = (asyncio.run(use_everything(client(URL, API_KEY, mode, transport))) for _ in range(2))
     for name in CALLS:
         for found in (first, second):
