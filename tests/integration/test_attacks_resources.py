@@ -144,11 +144,14 @@ def repeats(parsed: Any, inside: bool = False) -> tuple[int, bool]:
 
 
 # Several repeats without bound, between which a sign must stand that the one before cannot take: no text has two
-# readings. The first meets names of disks, the second a setting, the third what a model says.
+# readings. The first meets names of disks, the second a setting, the third what a model says, the
+# others the file of outside MCP servers.
 APART = {
     r"(?:fd|[hsv]d[a-z]+|xvd[a-z]+|nvme\d+n\d+p|mmcblk\d+p)\d+",
     r"https?://[^\s/?#@]+(/[^\s?#]*)?",
     r"(?:(?<![\w.])[-−])?\d[\d,]*(?:\.\d+)?",
+    r"((?:@[a-z0-9._~-]+/)?[a-z0-9._~-]+)(?:@(.+))?",
+    r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}",
 }
 
 

@@ -13,7 +13,8 @@ from typing import Any
 
 _TIME = re.compile(r"\d{4}-\d{2}-\d{2}|(?<!\d)\d{1,2}:\d{2}(?!\d)")
 _NUMBER = re.compile(r"(?:(?<![\w.])[-−])?\d[\d,]*(?:\.\d+)?")
-_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.:-]*\d[A-Za-z0-9_.:-]*(?<![.:-])")
+_WORD = re.compile(r"[A-Za-z][A-Za-z0-9_.:-]*")
+_ENDS = ".:-"
 _LISTED = re.compile(r"(?m)^\s*\d{1,2}[.)]\s")
 _SPANS = (60.0, 3600.0, 86_400.0)
 _THOUSANDS = (1e3, 1e6, 1e9)
@@ -24,10 +25,10 @@ _SLACK = 1e-9
 def unfounded(text: str, question: str, seen: list[Any]) -> list[str]:
     """The figures of a text that stand neither in the question nor in what was seen."""
     texts = [question, *(t for value in seen for t in _texts(value))]
-    names = {name for said in texts for name in _NAME.findall(said)}
+    names = {name for said in texts for found in _WORD.findall(said) if _has_digit(name := found.rstrip(_ENDS))}
     times = {found.zfill(5) for said in texts for found in _TIME.findall(said)}
     text = _LISTED.sub(" ", text)
-    text = _NAME.sub(lambda found: " " if found[0] in names else found[0], text)
+    text = _WORD.sub(lambda found: " " if found[0].rstrip(_ENDS) in names else found[0], text)
     wrong = [found for found in _TIME.findall(text) if found.zfill(5) not in times]
     known = [n for said in texts for n in _numbers(_TIME.sub(" ", said))] + [n for v in seen for n in _values(v)]
     return wrong + [found for found in _NUMBER.findall(_TIME.sub(" ", text)) if not _is_known(found, known)]
@@ -40,7 +41,12 @@ def _is_known(found: str, known: list[float]) -> bool:
 
 
 def _numbers(text: str) -> list[float]:
-    return [_number(found) for found in _NUMBER.findall(_NAME.sub(" ", text))]
+    text = _WORD.sub(lambda found: " " if _has_digit(found[0]) else found[0], text)
+    return [_number(found) for found in _NUMBER.findall(text)]
+
+
+def _has_digit(word: str) -> bool:
+    return any(sign.isdigit() for sign in word)
 
 
 def _number(found: str) -> float:

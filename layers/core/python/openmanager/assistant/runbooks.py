@@ -96,5 +96,5 @@ def steps(text: str) -> dict[str, Any]:
 
 def _listed(part: str) -> list[str]:
     """The items of a part's list, each on one line, without what is told after the list."""
-    items = re.split(r"(?m)^(?:\d+[.)]|[-*]) +", part)[1:]
+    items = re.split(r"(?m)^(?:\d{1,3}[.)]|[-*]) +", part)[1:]
     return [plain(" ".join(item.partition("\n\n")[0].split()), _LONGEST_STEP) for item in items[:_MOST_STEPS]]
