@@ -1,6 +1,7 @@
 """The server: handlers of the protocol's requests over our tools, resources and prompts.
 
-Made from the SDK's low-level server, for our schemas are written by hand, to be strict and short. It holds nothing of a caller; each request brings its Visit.
+Made from the SDK's low-level server, for our schemas are written by hand, to be strict and short. It holds nothing of a
+caller; each request brings its Visit.
 """
 
 import logging
