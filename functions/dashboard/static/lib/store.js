@@ -174,31 +174,42 @@ function snapshot(data) {
 function metrics({ time, servers: changed, seen = {}, key }) {
   hear(time);
   const minute = Math.floor(time / 60);
+  const scale = columns.peek()[CPU]?.scale ?? 1;
+  const known = servers.peek();
   let joined = false;
-  for (const [id, values] of Object.entries(changed)) {
-    const before = servers.peek().get(id);
+  // A thousand of them come at once: each record is copied once, and then written to.
+  for (const id in changed) {
+    const values = changed[id];
+    const before = known.get(id);
     if (!before) {
       joined = true;
       join(id, values, seen[id] ?? time);
-    } else {
-      put({ ...before, values, seen: seen[id] ?? before.seen, ...drawn(before, values, minute) });
+      continue;
     }
+    const record = { ...before };
+    record.values = values;
+    if (seen[id] !== undefined) record.seen = seen[id];
+    draw(record, before, values[CPU] === null ? null : Math.round(values[CPU] / scale), minute);
+    put(record);
   }
   if (joined) servers.value = new Map(servers.peek());
   if (joined || key) restate(time);
   ticked.value += 1;
 }
 
-/** The last minutes with the newest value as the present one's, and which minute (since 1970) that is. */
-function drawn(record, values, minute) {
-  const share = values[CPU] === null ? null : Math.round(values[CPU] / (columns.peek()[CPU]?.scale ?? 1));
-  const last = record.drawn ?? Math.floor(record.seen / 60);
-  if (record.recent.length && minute <= last) {
+/** Puts the newest value among the last minutes as the present one's, and says which minute (since 1970) that is. */
+function draw(record, { recent, seen, drawn }, share, minute) {
+  const last = record.drawn = drawn ?? Math.floor(seen / 60);
+  if (recent.length && minute <= last) {
     // The same list where nothing changed, so that nobody draws it anew.
-    return { recent: record.recent.at(-1) === share ? record.recent : [...record.recent.slice(0, -1), share], drawn: last };
+    if (recent.at(-1) === share) return;
+    record.recent = recent.slice();
+    record.recent[recent.length - 1] = share;
+    return;
   }
-  const gap = record.recent.length ? new Array(Math.min(RING, minute - last - 1)).fill(null) : [];
-  return { recent: [...record.recent, ...gap, share].slice(-RING), drawn: minute };
+  const gap = recent.length ? new Array(Math.min(RING, minute - last - 1)).fill(null) : [];
+  record.recent = [...recent, ...gap, share].slice(-RING);
+  record.drawn = minute;
 }
 
 /** A server that was not there before; the next snapshot says more of it. */
