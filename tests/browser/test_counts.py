@@ -39,6 +39,7 @@ READ = """() => {
 def test_every_part_of_the_overview_says_the_same(visit: Visit, language: str) -> None:
     page = visit(language=language)
     all_there(page, FLEET)
+    settled(page)
     page.until("document.querySelector('.side [data-tab]')")
     said = page.run(READ)
     tally = said["tally"]
@@ -51,6 +52,7 @@ def test_every_part_of_the_overview_says_the_same(visit: Visit, language: str) -
 def test_the_page_says_what_the_api_says(stack: FleetStack, visit: Visit) -> None:
     page = visit()
     all_there(page, FLEET)
+    settled(page)
 
     def same() -> bool:
         # A round may fall between the two looks.
@@ -93,6 +95,7 @@ def test_filtering_the_table_shows_as_many_as_the_tally_says(visit: Visit) -> No
 def test_counts_hold_while_the_fleet_goes_on(visit: Visit) -> None:
     page = visit()
     all_there(page, FLEET)
+    settled(page)
     watch(page, frames=5)
 
 

@@ -18,6 +18,7 @@ def to_and_fro(page: Watched, server: str) -> None:
     settled(page)
     page.run("() => { location.hash = '#/'; }")
     all_there(page, FLEET)
+    settled(page)
 
 
 def footprint(page: Watched) -> dict[str, float]:

@@ -236,7 +236,7 @@ export function Fleet() {
   // One more each time a frame has been shown: what is on the screen has its values, and a finger is answered meanwhile.
   useEffect(() => {
     if (!more) return undefined;
-    const frame = requestAnimationFrame(() => setTimeout(() => draw(drawn + 1)));
+    const frame = requestAnimationFrame(() => setTimeout(() => draw(drawn + 1 < groups.length ? drawn + 1 : Infinity)));
     return () => cancelAnimationFrame(frame);
   }, [more, drawn]);
   const c = counts.value;
@@ -250,7 +250,7 @@ export function Fleet() {
           ${Object.keys(ORDERS).map((each) => html`<option value=${each} selected=${each === order.value}>${t(`fleet.by.${each}`)}</option>`)}
         </select>
       </div></header>
-    <div class=${`groups as-${look.value}`} ref=${root}>
+    <div class=${`groups as-${look.value}`} ref=${root} aria-busy=${String(more)}>
       ${groups.slice(0, drawn).map(([name, ids]) => html`<${Group} key=${name} name=${name} ids=${ids} crowd=${c.total > CROWD} />`)}
     </div>
   </section>`;
