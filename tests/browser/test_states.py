@@ -106,12 +106,33 @@ def test_the_lost_look_is_legible(visit: Visit, line: Proxy, shots: Path, device
 
 def test_a_silent_server_is_no_data_and_neither_nought_nor_green(visit: Visit) -> None:
     page = visit()
+    chosen = []
+
+    def unexpected(route: Any) -> None:
+        """As if the server that sends seldom were expected every minute, and no round had judged it since."""
+        answer = route.fetch()
+        said = answer.json()
+        (seldom,) = [server for server in said["servers"] if (server["said"] or {}).pop("allowed_s", 0) > 1000]
+        chosen.append(seldom["id"])
+        route.fulfill(response=answer, json=said)
+
+    page.page.route("**/api/stream/snapshot", unexpected)
+    page.page.route("**/api/stream", lambda route: route.abort())
+    page.page.reload(wait_until="commit")
     all_there(page, FLEET)
     text = page.until("document.querySelector('.card.k-silent')?.innerText")
+    assert chosen[-1] in text
     assert re.search(r"\d+ min", text)
     assert "0 %" not in text
     assert "0%" not in text
     assert page.count(".card.k-silent .s-healthy") == 0
+
+
+def test_a_server_that_sends_seldom_is_not_silent_while_it_is_on_time(visit: Visit) -> None:
+    page = visit()
+    all_there(page, FLEET)
+    settled(page)
+    assert page.count(".card.k-silent") == 0
 
 
 def test_a_server_that_is_down_says_so_and_since_when(visit: Visit) -> None:
