@@ -23,11 +23,11 @@ from openmanager.mcp import listed, prompts, resources
 from openmanager.mcp.ask import Asked
 from openmanager.security.roles import Identity
 from openmanager.tools.table import Caller
+from openmanager.web.app import VERSION
 from openmanager.web.problems import public_words
 
 # Where a request's ASGI scope has its Visit.
 VISIT = "openmanager.visit"
-_VERSION = "0.1.0"
 # Lists change with a release only; what is read is of its moment.
 _FOR_AN_HOUR = CacheHint(ttl_ms=3_600_000, scope="public")
 _INSTRUCTIONS = (
@@ -58,7 +58,7 @@ def server() -> Server[Any]:
     return Server(
         "openmanager",
         title="OpenManager",
-        version=_VERSION,
+        version=VERSION,
         instructions=_INSTRUCTIONS,
         cache_hints={
             "tools/list": _FOR_AN_HOUR,
