@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from infra.local.serverless import read_service
+from infra.serverless import read_service
 
 ROOT = Path(__file__).resolve().parents[1]
 TARGET = ROOT / "functions/system/openapi.json"

@@ -20,7 +20,7 @@ from openmanager.watch.outcome import recorded
 
 from functions.ingest.handler import handler as ingest
 from functions.mcp.handler import handler
-from infra.local.gateway import app
+from infra.gateway import app
 from infra.local.stack import Upstash
 from tests.conftest import API_KEY
 from tests.events import Reply, invoke

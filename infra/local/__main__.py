@@ -11,8 +11,8 @@ from infra.local import replay
 from infra.local.administrator import NAME, first_administrator
 from infra.local.folder import DataFolder, InUse
 from infra.local.process import StartFailed, say
-from infra.local.serverless import Unsupported, read_service
 from infra.local.supervisor import CHECKOUT, Stopped, Supervisor, listen_for_stop
+from infra.serverless import Unsupported, read_service
 
 RECORDING = CHECKOUT / "infra" / "local" / "recordings" / "host.csv"
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.local.process import log_to_stderr
-from infra.local.serverless import Function, Service, read_service
+from infra.serverless import Function, Service, read_service
 
 ACCOUNT = "000000000000"
 FINISH_S = 2

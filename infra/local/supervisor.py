@@ -21,9 +21,9 @@ from typing import Protocol
 from infra.local.folder import DataFolder
 from infra.local.postgres import Postgres
 from infra.local.process import Child, StartFailed, free_port, listen, say
-from infra.local.serverless import Service
 from infra.local.valkey import Valkey
 from infra.migrations.apply import apply
+from infra.serverless import Service
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 AGENT = CHECKOUT / "infra" / "agents" / "openmanager_agent.py"
@@ -141,7 +141,7 @@ class Supervisor:
         self._step("valkey", self._valkey)
         ping = f"{self._front_url}/ping?_token={self._front_token}"
         self._step("front", self._front(), lambda: answers(ping))
-        gateway = self._server("gateway", "infra.local.gateway:app", self._functions, self._listener)
+        gateway = self._server("gateway", "infra.gateway:app", self._functions, self._listener)
         self._step("gateway", gateway, lambda: answers(self.url + HEALTH))
         self._step("schedule", self._module("schedule", ["infra.local.schedule"], self._functions))
         if agent:

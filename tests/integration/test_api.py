@@ -18,8 +18,8 @@ from functions.servers.handler import handler as servers
 from functions.system.handler import handler as system
 from functions.tick.handler import handler as tick
 from infra import openapi
-from infra.local.serverless import read_service
 from infra.local.stack import Upstash
+from infra.serverless import read_service
 from tests.conftest import API_KEY
 from tests.events import Context, Reply, invoke
 

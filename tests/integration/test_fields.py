@@ -17,9 +17,9 @@ from openmanager.stores import alerts, reset
 from openmanager.watch.outcome import recorded
 from openmanager.web.auth import Guard, guard_of, routes_of
 
-from infra.local.serverless import read_service
 from infra.local.stack import Upstash
 from infra.openapi import ROOT
+from infra.serverless import read_service
 from tests.conftest import API_KEY
 from tests.credentials import JWT_KEYS, api_key
 from tests.events import Reply, invoke

@@ -10,8 +10,8 @@ from typing import Any
 import httpx
 import pytest
 
-from infra.local.gateway import Gateway, compile_path, create_gateway
-from infra.local.serverless import Route, Unsupported, read_service
+from infra.gateway import Gateway, compile_path, create_gateway
+from infra.serverless import Route, Unsupported, read_service
 
 CHECKOUT = Path(__file__).parents[2]
 

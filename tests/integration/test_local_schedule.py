@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from infra.local.schedule import Context, Job, Scheduler, create_jobs
-from infra.local.serverless import Function, Service
+from infra.serverless import Function, Service
 
 NOON = 1_795_435_200.0  # a whole number of hours
 

@@ -59,7 +59,7 @@ def fleet(stores_env: dict[str, str], empty_redis: Upstash, monkeypatch: pytest.
 
 
 @contextmanager
-def serving(factory: str = "infra.local.gateway:app") -> Iterator[str]:
+def serving(factory: str = "infra.gateway:app") -> Iterator[str]:
     """The gateway in a process of its own, as the local stack starts it: its address."""
     with listen("127.0.0.1", 0) as listener:
         os.set_inheritable(listener.fileno(), True)

@@ -12,8 +12,8 @@ from openmanager.security.roles import ROLES
 from openmanager.settings import settings
 from openmanager.web.auth import check_declared, routes_of
 
-from infra.local.serverless import read_service
 from infra.openapi import ROOT
+from infra.serverless import read_service
 from tests.conftest import API_KEY
 from tests.credentials import BAD, GOOD, JWT_KEYS
 from tests.events import invoke

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.local.serverless import read_service
+from infra.serverless import read_service
 
 ROOT = Path(__file__).resolve().parents[2]
 CORE = ROOT / "layers/core/python"

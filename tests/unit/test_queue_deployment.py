@@ -2,8 +2,8 @@
 
 import yaml
 
-from infra.local.serverless import read_service
 from infra.openapi import ROOT
+from infra.serverless import read_service
 
 SERVERLESS = ROOT / "serverless.yml"
 

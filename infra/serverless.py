@@ -1,4 +1,4 @@
-"""What the local stack needs to know from serverless.yml: functions, routes, schedules, plain settings."""
+"""What is read from serverless.yml: functions, routes, schedules, plain settings."""
 
 import re
 from collections.abc import Iterator

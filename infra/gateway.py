@@ -17,9 +17,9 @@ from urllib.parse import quote
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from infra.local.serverless import Function, Service, read_service
+from infra.serverless import Function, Service, read_service
 
-log = logging.getLogger("openmanager.local.gateway")
+log = logging.getLogger("openmanager.gateway")
 
 
 @dataclass(frozen=True)
