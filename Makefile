@@ -4,9 +4,10 @@ VENV_PYTHON = .venv/bin/python
 VENV_BROWSER = .venv-browser
 TRAIN_PYTHON ?= python3.12
 DATA ?= ../shared/data
+ARCH ?= arm64
 
 .DEFAULT_GOAL := help
-.PHONY: help run test browser demo lint bench bench-onnx bench-dashboard train lock mcp-clients venv venv-browser
+.PHONY: help run test browser demo lint package bench bench-onnx bench-dashboard train lock mcp-clients venv venv-browser
 
 help:  ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*  ## /\1	/p' Makefile | expand -t 12
@@ -27,6 +28,9 @@ lint: venv  ## check style and types
 	$(VENV_PYTHON) -m ruff check .
 	$(VENV_PYTHON) -m ruff format --check .
 	$(VENV_PYTHON) -m mypy layers/core/python/openmanager infra functions
+
+package: venv  ## build layers and functions for Lambda into build/ (ARCH=arm64, x86_64 or all; needs a Python 3.13)
+	$(VENV_PYTHON) -m infra.packaging --arch $(ARCH)
 
 bench: venv  ## measure what the budgets are about
 	$(VENV_PYTHON) -m tests.bench

@@ -1,0 +1,93 @@
+"""One build: every layer and function asked for, for one architecture."""
+
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from . import archive, bytecode, contents, distributions, install, pruning, report, shared_objects
+from .distributions import LAYERS, Pin
+from .report import Artifact, Size
+from .target import Target
+
+# Where Lambda unpacks layers and the function.
+LAYER_PYTHON = "/opt/python"
+TASK = "/var/task"
+
+Tell = Callable[[str], None]
+
+
+def build(target: Target, only: Sequence[str], out: Path, tell: Tell) -> tuple[Artifact, ...]:
+    """Build what `only` names, or everything, into `out`; returns all that is there then."""
+    python = bytecode.find_python()
+    layers = [name for name in LAYERS if not only or name in only]
+    functions = [name for name in contents.functions() if not only or name in only]
+    for kind in ("layers", "functions"):
+        (out / kind).mkdir(parents=True, exist_ok=True)
+    built: dict[tuple[str, str], Artifact] = {}
+    pins = _pins(target) if layers else {}
+    for name in layers:
+        built["layer", name] = _layer(name, pins[name], target, python, out)
+        tell(_line(built["layer", name]))
+    for name in functions:
+        built["function", name] = _function(name, python, out)
+        tell(_line(built["function", name]))
+    kept = {(a.kind, a.name): a for a in report.read_artifacts(out / "report.json")}
+    everything = [("layer", name) for name in LAYERS] + [("function", name) for name in contents.functions()]
+    return tuple(found for key in everything if (found := built.get(key) or kept.get(key)))
+
+
+def _pins(target: Target) -> dict[str, tuple[Pin, ...]]:
+    lock = contents.ROOT / "requirements.lock"
+
+    def resolve(requirements: Iterable[str]) -> tuple[str, ...]:
+        return install.resolve(requirements, target, lock)
+
+    return distributions.layers_of(contents.ROOT / "pyproject.toml", distributions.read_lock(lock), resolve)
+
+
+def _layer(name: str, pins: Sequence[Pin], target: Target, python: str, out: Path) -> Artifact:
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(dir=out, prefix=".work-") as work:
+        layer = Path(work) / "layer"
+        installed = layer / "python"
+        install.install(pins, target, installed)
+        raw = _raw(layer, Path(work))
+        pruning.prune(installed)
+        shared_objects.check(installed, name, target)
+        bytecode.compile_instead(python, installed, LAYER_PYTHON)
+        if name == "core":
+            own = Path(work) / "own"
+            contents.add_domain(own)
+            bytecode.compile_beside(python, own / "python", LAYER_PYTHON)
+            shutil.copytree(own, layer, dirs_exist_ok=True)
+        if name == "inference":
+            contents.add_models(layer)
+        return _zipped("layer", name, layer, out / "layers" / f"{name}.zip", raw, began)
+
+
+def _function(name: str, python: str, out: Path) -> Artifact:
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(dir=out, prefix=".work-") as work:
+        task = Path(work)
+        contents.add_function(name, task)
+        bytecode.compile_beside(python, task, TASK)
+        return _zipped("function", name, task, out / "functions" / f"{name}.zip", None, began)
+
+
+def _raw(layer: Path, work: Path) -> Size:
+    """The size of what was installed, as it is."""
+    unpruned = work / "unpruned.zip"
+    archive.write_zip(layer, unpruned)
+    return report.size_of(unpruned)
+
+
+def _zipped(kind: str, name: str, folder: Path, to: Path, raw: Size | None, began: float) -> Artifact:
+    archive.write_zip(folder, to)
+    seconds = round(time.monotonic() - began, 1)
+    return Artifact(kind, name, report.sha256_of(to), report.size_of(to), raw, seconds)
+
+
+def _line(artifact: Artifact) -> str:
+    return f"{artifact.kind} {artifact.name}: {artifact.size.zipped / report.MB:.2f} MB in {artifact.seconds:.1f} s"

@@ -1,0 +1,59 @@
+"""Bytecode of the runtime's own Python.
+
+Folders of Lambda cannot be written to, so what is not compiled here is compiled again by every cold start. Entries of a
+zip have one fixed date, so bytecode with a time stamp counts as stale; this has a hash, which is not checked.
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from .failure import CannotPackage
+from .target import PYTHON
+
+_VERSION = ".".join(map(str, PYTHON))
+
+
+def find_python() -> str:
+    """A Python of the runtime's version: this one, the PATH's, pyenv's."""
+    installed = sorted(Path.home().glob(f".pyenv/versions/{_VERSION}.*/bin/python"))
+    for candidate in (sys.executable, f"python{_VERSION}", *map(str, installed)):
+        # A version manager's shim may have nothing behind it, so ask it what it is.
+        code = f"import sys; sys.exit(sys.version_info[:2] != {PYTHON!r})"
+        try:
+            if subprocess.run([candidate, "-c", code], capture_output=True).returncode == 0:
+                return candidate
+        except OSError:
+            continue
+    raise CannotPackage(
+        f"bytecode for Lambda is made by a Python {_VERSION}, and none is here: neither python{_VERSION} on the PATH "
+        f"nor one of pyenv's. Install it (apt install python{_VERSION}, brew install python@{_VERSION}, "
+        f"pyenv install {_VERSION}) and run this again"
+    )
+
+
+def compile_beside(python: str, folder: Path, runs_at: str) -> None:
+    """Bytecode in __pycache__ beside the sources below `folder`, which will be `runs_at` on Lambda."""
+    _compile(python, folder, runs_at)
+
+
+def compile_instead(python: str, folder: Path, runs_at: str) -> None:
+    """Bytecode in place of the sources below `folder`."""
+    _compile(python, folder, runs_at, "-b")
+    for source in folder.rglob("*.py"):
+        if source.with_suffix(".pyc").exists():
+            source.unlink()
+
+
+def _compile(python: str, folder: Path, runs_at: str, *more: str) -> None:
+    options = ["-q", "-f", "--invalidation-mode", "unchecked-hash", "-s", str(folder), "-p", runs_at, *more]
+    done = subprocess.run(
+        # Without site, which may import things first: what is interned by then shows in the bytecode.
+        [python, "-S", "-m", "compileall", *options, str(folder)],
+        capture_output=True,
+        text=True,
+        # So that sets have the same order in every build.
+        env={"PYTHONHASHSEED": "0"},
+    )
+    if done.returncode:
+        raise CannotPackage(f"Python {_VERSION} cannot compile what is in {folder.name}:\n{done.stdout.strip()}")

@@ -1,0 +1,65 @@
+"""Which distributions are in which layer: the names from pyproject.toml, versions and hashes from requirements.lock."""
+
+import re
+import tomllib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from .failure import CannotPackage
+
+# The interpreter of the models is a layer of its own; the third is asked for by LiteRT and never imported by it.
+INTERPRETERS = ("tflite-runtime", "ai-edge-litert", "backports-strenum")
+# What the inference layer takes of them. Of what it says it needs, it imports numpy alone, which is in core.
+INTERPRETER = "ai-edge-litert"
+LAYERS = ("core", "inference", "crypto", "mcp")
+
+
+@dataclass(frozen=True)
+class Pin:
+    """A distribution in requirements.lock. `text` is its entry there, hashes and all."""
+
+    name: str
+    version: str
+    text: str
+
+
+def read_lock(path: Path) -> dict[str, tuple[Pin, ...]]:
+    """The pins of requirements.lock by name. There are several where markers tell them apart."""
+    pins: dict[str, tuple[Pin, ...]] = {}
+    for entry in re.split(r"\n(?=[a-z0-9])", path.read_text()):
+        lines = [line for line in entry.splitlines() if not line.lstrip().startswith("#")]
+        if found := re.match(r"([a-z0-9-]+)==([^ ;\\]+)", entry):
+            pins[found[1]] = (*pins.get(found[1], ()), Pin(found[1], found[2], "\n".join(lines)))
+    return pins
+
+
+def layers_of(
+    pyproject: Path, lock: Mapping[str, tuple[Pin, ...]], resolve: Callable[[Iterable[str]], Iterable[str]]
+) -> dict[str, tuple[Pin, ...]]:
+    """The pins of each layer. `resolve` says for requirements all that they need on the target, as "name==version"."""
+    document = tomllib.loads(pyproject.read_text())
+    groups = document["dependency-groups"]
+    core = [d for d in document["project"]["dependencies"] if _name(d) not in INTERPRETERS]
+    chosen = {
+        "core": set(resolve(core)),
+        "inference": {f"{INTERPRETER}=={pin.version}" for pin in lock[INTERPRETER]},
+        "crypto": set(resolve(groups["crypto"])),
+        "mcp": set(resolve(groups["mcp"])),
+    }
+    chosen["crypto"] -= chosen["core"]
+    # cryptography is not taken along a second time: the mcp function has the layer crypto beside this one.
+    chosen["mcp"] -= chosen["core"] | chosen["crypto"]
+    return {layer: tuple(_pinned(one, lock) for one in sorted(chosen[layer])) for layer in LAYERS}
+
+
+def _name(requirement: str) -> str:
+    return re.split(r"[^A-Za-z0-9._-]", requirement, maxsplit=1)[0].lower()
+
+
+def _pinned(requirement: str, lock: Mapping[str, tuple[Pin, ...]]) -> Pin:
+    name, _, version = requirement.partition("==")
+    for pin in lock.get(name, ()):
+        if pin.version == version:
+            return pin
+    raise CannotPackage(f"{requirement} is needed on the target, and not in requirements.lock: run `make lock`")
