@@ -21,6 +21,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--arch", choices=(*TARGETS, "all"), default="arm64", help="what Lambda calls it (arm64)")
     parser.add_argument("--only", nargs="+", choices=known, default=(), metavar="NAME", help="some layers or functions")
     parser.add_argument("--out", type=Path, default=contents.ROOT / "build", help="the folder for all (build)")
+    parser.add_argument("--compare", action="store_true", help="zip the layers unpruned too, and show that size")
     parser.add_argument("--json", action="store_true", help="write the report to stdout as JSON")
     options = parser.parse_args(argv)
     targets = TARGETS.values() if options.arch == "all" else [TARGETS[options.arch]]
@@ -30,7 +31,7 @@ def main(argv: Sequence[str]) -> int:
         folder = options.out / target.arch
         _say(f"{target.arch}, into {folder}")
         try:
-            artifacts = build(target, options.only, folder, _say)
+            artifacts = build(target, options.only, folder, options.compare, _say)
         except CannotPackage as error:
             _say(f"cannot package: {error}")
             return 1

@@ -18,8 +18,11 @@ TASK = "/var/task"
 Tell = Callable[[str], None]
 
 
-def build(target: Target, only: Sequence[str], out: Path, tell: Tell) -> tuple[Artifact, ...]:
-    """Build what `only` names, or everything, into `out`; returns all that is there then."""
+def build(target: Target, only: Sequence[str], out: Path, compare: bool, tell: Tell) -> tuple[Artifact, ...]:
+    """Build what `only` names, or everything, into `out`; returns all that is there then.
+
+    With `compare` what was installed is zipped as it is, too, which takes about as long again.
+    """
     python = bytecode.find_python()
     layers = [name for name in LAYERS if not only or name in only]
     functions = [name for name in contents.functions() if not only or name in only]
@@ -28,7 +31,7 @@ def build(target: Target, only: Sequence[str], out: Path, tell: Tell) -> tuple[A
     built: dict[tuple[str, str], Artifact] = {}
     pins = _pins(target) if layers else {}
     for name in layers:
-        built["layer", name] = _layer(name, pins[name], target, python, out)
+        built["layer", name] = _layer(name, pins[name], target, python, out, compare)
         tell(_line(built["layer", name]))
     for name in functions:
         built["function", name] = _function(name, python, out)
@@ -47,13 +50,13 @@ def _pins(target: Target) -> dict[str, tuple[Pin, ...]]:
     return distributions.layers_of(contents.ROOT / "pyproject.toml", distributions.read_lock(lock), resolve)
 
 
-def _layer(name: str, pins: Sequence[Pin], target: Target, python: str, out: Path) -> Artifact:
+def _layer(name: str, pins: Sequence[Pin], target: Target, python: str, out: Path, compare: bool) -> Artifact:
     began = time.monotonic()
     with tempfile.TemporaryDirectory(dir=out, prefix=".work-") as work:
         layer = Path(work) / "layer"
         installed = layer / "python"
         install.install(pins, target, installed)
-        raw = _raw(layer, Path(work))
+        raw = _raw(layer, Path(work)) if compare else None
         pruning.prune(installed)
         shared_objects.check(installed, name, target)
         bytecode.compile_instead(python, installed, LAYER_PYTHON)

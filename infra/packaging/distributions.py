@@ -12,7 +12,10 @@ from .failure import CannotPackage
 INTERPRETERS = ("tflite-runtime", "ai-edge-litert", "backports-strenum")
 # What the inference layer takes of them. Of what it says it needs, it imports numpy alone, which is in core.
 INTERPRETER = "ai-edge-litert"
-LAYERS = ("core", "inference", "crypto", "mcp")
+# Direct dependencies that no route of prediction loads, and the layer that holds them; all others are in core.
+APART = {"psycopg": "postgres", "cramjam": "senders", "protobuf": "senders"}
+# A function can have five of them (and mcp has: all but senders).
+LAYERS = ("core", "inference", "postgres", "senders", "crypto", "mcp")
 
 
 @dataclass(frozen=True)
@@ -40,15 +43,17 @@ def layers_of(
     """The pins of each layer. `resolve` says for requirements all that they need on the target, as "name==version"."""
     document = tomllib.loads(pyproject.read_text())
     groups = document["dependency-groups"]
-    core = [d for d in document["project"]["dependencies"] if _name(d) not in INTERPRETERS]
+    direct = [d for d in document["project"]["dependencies"] if _name(d) not in INTERPRETERS]
     chosen = {
-        "core": set(resolve(core)),
+        "core": set(resolve(d for d in direct if _name(d) not in APART)),
         "inference": {f"{INTERPRETER}=={pin.version}" for pin in lock[INTERPRETER]},
+        **{layer: set(resolve(d for d in direct if APART.get(_name(d)) == layer)) for layer in set(APART.values())},
         "crypto": set(resolve(groups["crypto"])),
         "mcp": set(resolve(groups["mcp"])),
     }
-    chosen["crypto"] -= chosen["core"]
-    # cryptography is not taken along a second time: the mcp function has the layer crypto beside this one.
+    for layer in (*APART.values(), "crypto"):
+        chosen[layer] -= chosen["core"]
+    # The library mcp imports cryptography, so the mcp function has both layers.
     chosen["mcp"] -= chosen["core"] | chosen["crypto"]
     return {layer: tuple(_pinned(one, lock) for one in sorted(chosen[layer])) for layer in LAYERS}
 

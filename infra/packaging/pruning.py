@@ -26,10 +26,22 @@ RULES = (
         "says how and where it was installed, which is untrue here and differs from build to build",
         but=("*.dist-info/sboms/*",),
     ),
-    Rule(("*/tests/*", "*/conftest.py"), "tests", but=("*.dist-info/*",)),
+    Rule(
+        ("*/tests/*", "*/conftest.py", "numpy/_core/_*_tests.*.so", "numpy/_core/_simd.*.so"),
+        "tests, and what only they load",
+        but=("*.dist-info/*",),
+    ),
     Rule(("*.pyi", "*/py.typed", "*.pyx", "*.pxd", "*.c", "*.h", "*.a", "*.pc"), "for type checkers and compilers"),
-    Rule(("numpy/f2py/*", "numpy/_pyinstaller/*", "numpy/typing/*", "numpy/doc/*"), "numpy's tools for developers",
-         but=("numpy/typing/__init__.py",)),
+    Rule(
+        ("numpy/f2py/*", "numpy/_pyinstaller/*", "numpy/random/_examples/*", "numpy/typing/*"),
+        "numpy's tools for developers",
+        but=("numpy/typing/__init__.py",),
+    ),
+    Rule(
+        ("aws_lambda_powertools/event_handler/*", "aws_lambda_powertools/utilities/*"),
+        "parts of Powertools beside its log, which alone we use and which imports the two that stay",
+        but=("aws_lambda_powertools/utilities/__init__.py", "aws_lambda_powertools/utilities/jmespath_utils/*"),
+    ),
     Rule(
         ("ai_edge_litert/*",),
         "compilers and drivers of accelerators, and other interfaces than the interpreter's",
@@ -42,7 +54,7 @@ RULES = (
             "ai_edge_litert/libpywrap_litert_common.so",
         ),
     ),
-)  # fmt: skip
+)
 
 
 def prune(folder: Path) -> None:

@@ -22,7 +22,7 @@ class Size:
 
 @dataclass(frozen=True)
 class Artifact:
-    """A zip that was built. `raw` is what its distributions would take as they are installed, if it has any."""
+    """A zip that was built. `raw` is what its distributions take as they are installed, if that was measured."""
 
     kind: str
     name: str
