@@ -6,8 +6,10 @@ TRAIN_PYTHON ?= python3.12
 DATA ?= ../shared/data
 ARCH ?= arm64
 
+stage = --stage $(or $(STAGE),$(error which stage? make $(1) STAGE=dev)) $(if $(REGION),--region $(REGION))
+
 .DEFAULT_GOAL := help
-.PHONY: help run test browser demo lint package bench bench-onnx bench-dashboard train lock mcp-clients venv venv-browser
+.PHONY: help run test browser demo doctor deploy remove lint package bench bench-onnx bench-dashboard train lock mcp-clients venv venv-browser
 
 help:  ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*  ## /\1	/p' Makefile | expand -t 12
@@ -23,6 +25,16 @@ browser: venv-browser  ## run the dashboard's tests in Debian's chromium, in an 
 
 demo:  ## replay recorded servers into what runs (ours, or make demo FILES="...")
 	@exec $(PYTHON) run.py demo $(FILES)
+
+doctor:  ## say what is wrong with what runs here, or with a deployment (STAGE, REGION)
+	@exec $(PYTHON) run.py doctor $(if $(STAGE),--stage $(STAGE)) $(if $(REGION),--region $(REGION))
+
+deploy:  ## deploy to AWS and see that it works (STAGE, REGION, ARCH, SETTINGS, MAIL, DRY_RUN=1)
+	@exec $(PYTHON) run.py deploy $(call stage,deploy) $(if $(ARCH),--arch $(ARCH)) $(if $(SETTINGS),--settings $(SETTINGS)) \
+		$(if $(MAIL),--mail $(MAIL)) $(if $(DRY_RUN),--dry-run)
+
+remove:  ## remove a deployment from AWS; settings and data stay (STAGE, REGION)
+	@exec $(PYTHON) run.py remove $(call stage,remove)
 
 lint: venv  ## check style and types
 	$(VENV_PYTHON) -m ruff check .

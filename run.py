@@ -11,6 +11,9 @@
     mcp [--help]                                            speak MCP over stdin and stdout
     audit export|verify FILE [--help]                       fetch the audit log, find what was done to it
     seal [--help]                                           encrypt notification secrets with the first key
+    doctor [--stage NAME] [--help]                          say what is wrong with what runs here, or is deployed
+    deploy --stage NAME [--help]                            deploy to AWS, and see that it works
+    remove --stage NAME [--help]                            remove that from AWS again
     install                                                 only make .venv and install into it
 
 The first call makes .venv in this folder and installs requirements.lock into it; later calls do so only when that file
@@ -34,7 +37,10 @@ NEW_ENOUGH = f"import sys; sys.exit(sys.version_info < {NEEDED!r})"
 
 HERE = Path(__file__).resolve().parent
 LOCK = HERE / "requirements.lock"
-COMMANDS = ("up", "test", "demo", "export", "import", "evaluate", "replay", "mcp", "audit", "seal", "install")
+COMMANDS = (
+    *("up", "test", "demo", "export", "import", "evaluate", "replay", "mcp", "audit", "seal"),
+    *("doctor", "deploy", "remove", "install"),
+)
 
 
 def say(text):
@@ -171,6 +177,10 @@ def main(*arguments):
         venv.become("-m", "infra.transfer.audit", *arguments[1:])
     if command == "seal":
         venv.become("-m", "infra.transfer.seal", *arguments[1:])
+    if command in ("doctor", "deploy"):
+        venv.become("-m", "infra." + command, *arguments[1:])
+    if command == "remove":
+        venv.become("-m", "infra.deploy.remove", *arguments[1:])
     if command in ("evaluate", "replay", "mcp"):
         venv.become("-m", "openmanager", *arguments)
     if command != "install":

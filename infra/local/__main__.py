@@ -7,8 +7,8 @@ import sys
 import time
 from pathlib import Path
 
+from infra.administrator import NAME, first_administrator
 from infra.local import replay
-from infra.local.administrator import NAME, first_administrator
 from infra.local.folder import DataFolder, InUse
 from infra.local.process import StartFailed, say
 from infra.local.supervisor import CHECKOUT, Stopped, Supervisor, listen_for_stop

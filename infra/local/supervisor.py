@@ -144,6 +144,9 @@ class Supervisor:
         gateway = self._server("gateway", "infra.gateway:app", self._functions, self._listener)
         self._step("gateway", gateway, lambda: answers(self.url + HEALTH))
         self._step("schedule", self._module("schedule", ["infra.local.schedule"], self._functions))
+        # For whoever examines the stores beside us (infra.doctor).
+        told = ("OPENMANAGER_", "UPSTASH_REDIS_REST_", "DATABASE_URL")
+        self._folder.write("environment.json", {k: v for k, v in self._functions.items() if k.startswith(told)})
         if agent:
             self._start_agent()
 
@@ -180,6 +183,7 @@ class Supervisor:
         self._listener.close()
         self._front_listener.close()
         self._folder.remove("credentials.json")
+        self._folder.remove("environment.json")
 
     def _step(self, name: str, part: Part, ready: Callable[[], bool] = lambda: True) -> None:
         with timed(name):

@@ -18,7 +18,7 @@ from functions.access.handler import handler as access
 from functions.auth.handler import handler as auth
 from functions.ingest.handler import handler as ingest
 from functions.servers.handler import handler as servers
-from infra.local.administrator import first_administrator
+from infra.administrator import first_administrator
 from infra.local.stack import Upstash
 from tests.conftest import API_KEY
 from tests.credentials import JWT_KEYS, SECOND, SECRET

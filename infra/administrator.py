@@ -1,7 +1,8 @@
-"""The first administrator of a stack on this machine, made through the API once it answers."""
+"""The first administrator of an installation, made through the API once it answers."""
 
 import json
 import urllib.error
+import urllib.parse
 import urllib.request
 from typing import Any
 
@@ -21,9 +22,11 @@ def first_administrator(url: str, key: str, password: str) -> str:
 
 
 def _ask(url: str, key: str, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    # A proxy cannot reach this machine's own address.
+    here = urllib.parse.urlsplit(url).hostname in ("127.0.0.1", "localhost")
+    opener = urllib.request.build_opener(*([urllib.request.ProxyHandler({})] if here else []))
     octets = None if body is None else json.dumps(body).encode()
     headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
-    with direct.open(urllib.request.Request(url + path, octets, headers, method=method), timeout=30) as response:
+    with opener.open(urllib.request.Request(url + path, octets, headers, method=method), timeout=30) as response:
         answer: dict[str, Any] = json.load(response)
         return answer
