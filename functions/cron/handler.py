@@ -1,4 +1,4 @@
-"""POST /api/tick: the round of the minute, for schedulers outside the cloud's own."""
+"""/api/tick and /api/archive: what a schedule starts, for schedulers that call an address; Vercel's send a GET."""
 
 import time
 from dataclasses import asdict
@@ -6,23 +6,33 @@ from typing import Any
 
 from openmanager import notify
 from openmanager.demo.feeding import feed
+from openmanager.watch import archiving
 from openmanager.watch.rounds import tick
 from openmanager.web import OutsideScheduler, create_app, lambda_handler
 
-# An HTTP API gives up after 30 s; what is not reached by then is carried over.
-_SECONDS = 20
+# An HTTP API gives up after 30 s; what is not reached by then is carried over. A step of the archive takes longer.
+_ROUND_S, _ARCHIVE_S = 20, 9
 
 app = create_app("cron")
 
 
+@app.get("/api/tick", operation_id="run_tick_by_get")
 @app.post("/api/tick")
 def run_tick(_: OutsideScheduler) -> dict[str, Any]:
     """Judge what has come since the last round, once a minute however often it is called; answers what was done."""
-    deadline = time.monotonic() + _SECONDS
+    deadline = time.monotonic() + _ROUND_S
     feed(int(time.time() * 1000))
     report = tick(int(time.time() * 1000), lambda: time.monotonic() >= deadline)
     told = notify.deliver(int(time.time() * 1000), lambda: time.monotonic() >= deadline)
     return asdict(report) | {"notices": asdict(told)}
+
+
+@app.get("/api/archive", operation_id="run_archive_by_get")
+@app.post("/api/archive")
+def run_archive(_: OutsideScheduler) -> dict[str, Any]:
+    """Move what is settled to Postgres, as far as time allows, and bring back what Redis lost: every 5 minutes."""
+    deadline = time.monotonic() + _ARCHIVE_S
+    return archiving.run(int(time.time() * 1000), lambda: time.monotonic() >= deadline)
 
 
 handler = lambda_handler(app)

@@ -28,6 +28,7 @@ PUBLIC |= {"/", "/assets/{version}/{path+}"}
 # For who has a token, whoever made it; and for those whom we gave theirs.
 TOKEN = {"/api/auth/logout"}
 OWN_TOKEN = {"/api/auth/refresh", "/api/auth/password"}
+CRON = {"/api/tick", "/api/archive"}
 AGENT = {"/api/ingest", "/api/v1/write", "/v1/metrics"}
 ADMIN = ("/api/users", "/api/keys", "/api/notifications/targets")
 OPERATOR = {"/api/notifications/outbox"}
@@ -43,7 +44,7 @@ def allowed(method: str, path: str) -> set[str]:
         return {"token"}
     if path in OWN_TOKEN:
         return {"own token"}
-    if path == "/api/tick":
+    if path in CRON:
         return {"cron"}
     if path in AGENT:
         return {"agent", "admin"}
@@ -135,4 +136,4 @@ def test_what_is_no_credential_opens_nothing(name: str, stage: None) -> None:
 def test_the_key_of_the_settings_is_an_administrators(stage: None) -> None:
     statuses = {path: answer(module, method, path, API_KEY) for module, method, path in doors()}
     refused = {path for path, status in statuses.items() if status in (401, 403)}
-    assert refused == TOKEN | OWN_TOKEN | {"/api/tick"}
+    assert refused == TOKEN | OWN_TOKEN | CRON

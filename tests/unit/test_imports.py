@@ -58,6 +58,8 @@ NEEDS = {
         "fastapi",
         "mangum",
         "numpy",
+        # The archive reads and writes history.
+        "psycopg",
         "tflite_runtime",
         "ai_edge_litert",
         "httpx",

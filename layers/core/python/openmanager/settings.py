@@ -107,9 +107,6 @@ def read_settings(env: Mapping[str, str]) -> Settings:
     api_key = env.get("OPENMANAGER_API_KEY", "")
     if stage != "local" and len(api_key) < MIN_SECRET_LENGTH:
         raise InvalidSettings(f"OPENMANAGER_API_KEY: needs at least {MIN_SECRET_LENGTH} characters")
-    cron_secret = env.get("OPENMANAGER_CRON_SECRET", "")
-    if cron_secret and stage != "local" and len(cron_secret) < MIN_SECRET_LENGTH:
-        raise InvalidSettings(f"OPENMANAGER_CRON_SECRET: needs at least {MIN_SECRET_LENGTH} characters")
     return Settings(
         stage=stage,
         api_key=api_key,
@@ -127,7 +124,7 @@ def read_settings(env: Mapping[str, str]) -> Settings:
         stream_poll_s=number("OPENMANAGER_STREAM_POLL_S", 2, 0.05, 10),
         store_timeout_s=number("OPENMANAGER_STORE_TIMEOUT_S", 3, 0.05, 60),
         queue_url=env.get("OPENMANAGER_QUEUE_URL", ""),
-        cron_secret=cron_secret,
+        cron_secret=_cron_secret(env, stage),
         jwt_keys=_keys("OPENMANAGER_JWT_KEYS", env.get("OPENMANAGER_JWT_KEYS", "")),
         oidc=_oidc(env, stage),
         encryption_keys=_keys("OPENMANAGER_ENCRYPTION_KEYS", env.get("OPENMANAGER_ENCRYPTION_KEYS", "")),
@@ -153,6 +150,18 @@ def read_settings(env: Mapping[str, str]) -> Settings:
         # Set by the platform: https://vercel.com/docs/environment-variables/system-environment-variables
         vercel=env.get("VERCEL", "") == "1",
     )
+
+
+def _cron_secret(env: Mapping[str, str], stage: str) -> str:
+    """Under our name, or under the one that Vercel's crons send: https://vercel.com/docs/cron-jobs/manage-cron-jobs"""
+    ours, vercels = "OPENMANAGER_CRON_SECRET", "CRON_SECRET"
+    found = {name: env[name] for name in (ours, vercels) if env.get(name)}
+    for name, secret in found.items():
+        if stage != "local" and len(secret) < MIN_SECRET_LENGTH:
+            raise InvalidSettings(f"{name}: needs at least {MIN_SECRET_LENGTH} characters")
+    if len(set(found.values())) > 1:
+        raise InvalidSettings(f"{vercels}: is not the same as {ours}; set one of them")
+    return next(iter(found.values()), "")
 
 
 def _origins(listed: str) -> tuple[str, ...]:
