@@ -1,7 +1,8 @@
-"""One address for all functions, as the HTTP API is in the cloud: it routes, and does nothing else.
+"""One address for all functions, as the HTTP API is on Lambda: it routes, and does nothing else.
 
 Routes come from serverless.yml. A request is handed to the function's ASGI app untouched, so replies
-stream; the same app answers on Lambda through its handler.
+stream; the same app answers on Lambda through its handler. On one machine all functions are loaded at the
+start (`app`), on Vercel each at its first request (infra.vercel).
 """
 
 import importlib
@@ -10,7 +11,7 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -56,12 +57,26 @@ class Gateway:
             await _problem(send, 404, f"there is nothing at {path}")
 
 
-def create_gateway(service: Service) -> Gateway:
-    """The gateway with every function imported. One that cannot be answers 500; the others work."""
+class OnDemand:
+    """The app of a function whose module is imported at its first request."""
+
+    def __init__(self, function: Function) -> None:
+        self._function = function
+        self._app: ASGIApp | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._app is None:
+            # Not on a thread: two that import at once may see each other's modules half made.
+            self._app = load(self._function)
+        await self._app(scope, receive, send)
+
+
+def create_gateway(service: Service, app_of: Callable[[Function], ASGIApp]) -> Gateway:
+    """The gateway to every function that has routes."""
     entries = []
     for function in service.functions:
         if function.routes:
-            app = load(function)
+            app = app_of(function)
             entries += [
                 Entry(route.method, compile_path(route.path), rank(route.path), function.name, app)
                 for route in function.routes
@@ -70,7 +85,7 @@ def create_gateway(service: Service) -> Gateway:
 
 
 def load(function: Function) -> ASGIApp:
-    """The app of a function's module."""
+    """The app of a function's module, imported now; one that answers 500 if it cannot be."""
     try:
         app: ASGIApp = importlib.import_module(function.module).app
     except Exception:
@@ -121,4 +136,4 @@ def app() -> Gateway:
     """The gateway as the local stack starts it, configured by its environment."""
     service = read_service(Path(os.environ["OPENMANAGER_SERVICE"]))
     sys.path.insert(0, str(service.folder))
-    return create_gateway(service)
+    return create_gateway(service, load)

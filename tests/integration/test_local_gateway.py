@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from infra.gateway import Gateway, compile_path, create_gateway
+from infra.gateway import Gateway, OnDemand, compile_path, create_gateway, load
 from infra.serverless import Route, Unsupported, read_service
 
 CHECKOUT = Path(__file__).parents[2]
@@ -23,8 +23,11 @@ provider:
   environment:
     PLAIN: 1
     FROM_OUTSIDE: ${env:FROM_OUTSIDE, ''}
+params:
+  default: {memory: 256}
 functions:
   things:
+    memorySize: ${param:memory}
     handler: gateway_stand_ins/things.handler
     layers: [!Ref CoreLambdaLayer, !Sub "arn:${AWS::Region}", !GetAtt [A, Arn], !If [a, {b: c}]]
     events:
@@ -72,7 +75,7 @@ def service_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pa
 
 @pytest.fixture
 def gateway(service_file: Path) -> Gateway:
-    return create_gateway(read_service(service_file))
+    return create_gateway(read_service(service_file), load)
 
 
 def ask(gateway: Gateway, method: str, path: str, body: str = "") -> httpx.Response:
@@ -129,11 +132,26 @@ def test_the_exact_path_wins_over_the_pattern(service_file: Path) -> None:
 
         return app
 
-    entries = create_gateway(service)._entries
+    entries = create_gateway(service, load)._entries
     gateway = Gateway([type(e)(e.method, e.pattern, e.rank, e.function, named(e.pattern.pattern)) for e in entries])
     ask(gateway, "GET", "/things/special")
     ask(gateway, "GET", "/things/other")
     assert seen == ["/things/special", "/things/[^/]+"]
+
+
+def test_on_demand_a_module_is_imported_at_its_first_request_and_no_earlier(service_file: Path) -> None:
+    gateway = create_gateway(read_service(service_file), OnDemand)
+
+    def imported() -> set[str]:
+        return {name for name in sys.modules if name.startswith("gateway_stand_ins.")}
+
+    assert imported() == set()
+    assert ask(gateway, "GET", "/nothing").status_code == 404
+    assert ask(gateway, "PATCH", "/things/1").status_code == 405
+    assert imported() == set()
+    assert [ask(gateway, "GET", "/things/1").status_code for _ in range(2)] == [200, 200]
+    assert imported() == {"gateway_stand_ins.things"}
+    assert ask(gateway, "GET", "/broken").status_code == 500
 
 
 def test_a_reply_is_passed_on_piece_by_piece(gateway: Gateway) -> None:
@@ -174,6 +192,7 @@ def test_schedules_limits_and_plain_settings_are_read(service_file: Path) -> Non
     things, _, worker = service.functions
     assert worker.every_minutes == (1, 120, 1440)
     assert (things.timeout_s, worker.timeout_s) == (10, 55)
+    assert things.memory_mb == 256
     assert things.routes[2] == Route("GET", "/things/special")
     assert service.environment == {"PLAIN": "1"}
 
@@ -189,5 +208,7 @@ def test_our_own_file_is_understood_and_names_modules_that_exist() -> None:
     routes = {route.path for function in service.functions for route in function.routes}
     assert {"/api/health", "/api/ingest"} <= routes
     for function in service.functions:
-        module = CHECKOUT / (function.module.replace(".", "/") + ".py")
-        assert module.is_file(), f"{function.name}: {json.dumps(str(module))}"
+        # A Python function, or a program that the runtime starts.
+        handler = CHECKOUT / function.module.replace(".", "/")
+        files = [handler.with_suffix(suffix) for suffix in (".py", f".{function.attribute}")]
+        assert any(file.is_file() for file in files), f"{function.name}: {json.dumps(str(handler))}"
