@@ -58,7 +58,7 @@ def _layer(name: str, pins: Sequence[Pin], target: Target, python: str, out: Pat
         install.install(pins, target, installed)
         raw = _raw(layer, Path(work)) if compare else None
         pruning.prune(installed)
-        shared_objects.check(installed, name, target)
+        glibc = shared_objects.check(installed, name, target)
         bytecode.compile_instead(python, installed, LAYER_PYTHON)
         if name == "core":
             own = Path(work) / "own"
@@ -67,7 +67,7 @@ def _layer(name: str, pins: Sequence[Pin], target: Target, python: str, out: Pat
             shutil.copytree(own, layer, dirs_exist_ok=True)
         if name == "inference":
             contents.add_models(layer)
-        return _zipped("layer", name, layer, out / "layers" / f"{name}.zip", raw, began)
+        return _zipped("layer", name, layer, out / "layers" / f"{name}.zip", raw, glibc, began)
 
 
 def _function(name: str, python: str, out: Path) -> Artifact:
@@ -76,7 +76,7 @@ def _function(name: str, python: str, out: Path) -> Artifact:
         task = Path(work)
         contents.add_function(name, task)
         bytecode.compile_beside(python, task, TASK)
-        return _zipped("function", name, task, out / "functions" / f"{name}.zip", None, began)
+        return _zipped("function", name, task, out / "functions" / f"{name}.zip", None, "", began)
 
 
 def _raw(layer: Path, work: Path) -> Size:
@@ -86,10 +86,10 @@ def _raw(layer: Path, work: Path) -> Size:
     return report.size_of(unpruned)
 
 
-def _zipped(kind: str, name: str, folder: Path, to: Path, raw: Size | None, began: float) -> Artifact:
+def _zipped(kind: str, name: str, folder: Path, to: Path, raw: Size | None, glibc: str, began: float) -> Artifact:
     archive.write_zip(folder, to)
     seconds = round(time.monotonic() - began, 1)
-    return Artifact(kind, name, report.sha256_of(to), report.size_of(to), raw, seconds)
+    return Artifact(kind, name, report.sha256_of(to), report.size_of(to), raw, glibc, seconds)
 
 
 def _line(artifact: Artifact) -> str:

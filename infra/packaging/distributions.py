@@ -44,9 +44,10 @@ def layers_of(
     document = tomllib.loads(pyproject.read_text())
     groups = document["dependency-groups"]
     direct = [d for d in document["project"]["dependencies"] if _name(d) not in INTERPRETERS]
+    interpreters = [d for d in document["project"]["dependencies"] if _name(d) == INTERPRETER]
     chosen = {
         "core": set(resolve(d for d in direct if _name(d) not in APART)),
-        "inference": {f"{INTERPRETER}=={pin.version}" for pin in lock[INTERPRETER]},
+        "inference": {one for one in resolve(interpreters) if one.startswith(f"{INTERPRETER}==")},
         **{layer: set(resolve(d for d in direct if APART.get(_name(d)) == layer)) for layer in set(APART.values())},
         "crypto": set(resolve(groups["crypto"])),
         "mcp": set(resolve(groups["mcp"])),

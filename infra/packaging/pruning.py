@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from . import shared_objects
+
 
 @dataclass(frozen=True)
 class Rule:
@@ -51,7 +53,9 @@ RULES = (
             "ai_edge_litert/metrics_*.py",
             "ai_edge_litert/_pywrap_litert_interpreter_wrapper.so",
             "ai_edge_litert/_pywrap_tensorflow_lite_metrics_wrapper.so",
+            # What these are linked to; `prune` looks which of them that is.
             "ai_edge_litert/libpywrap_litert_common.so",
+            "ai_edge_litert/libLiteRt.so",
         ),
     ),
 )
@@ -61,6 +65,11 @@ def prune(folder: Path) -> None:
     """Delete below `folder` what a rule leaves out."""
     for path in sorted(folder.rglob("*")):
         if path.is_file() and left_out(path.relative_to(folder).as_posix()):
+            path.unlink()
+    needed = shared_objects.needed_in(folder / "ai_edge_litert")
+    for path in folder.glob("ai_edge_litert/lib*.so"):
+        # The interpreter of some versions is linked to the newer runtime that comes along, that of others is not.
+        if path.name not in needed:
             path.unlink()
     for path in sorted(folder.rglob("*"), reverse=True):
         if path.is_dir() and not any(path.iterdir()):

@@ -22,13 +22,18 @@ class Size:
 
 @dataclass(frozen=True)
 class Artifact:
-    """A zip that was built. `raw` is what its distributions take as they are installed, if that was measured."""
+    """A zip that was built.
+
+    `raw` is what its distributions take as they are installed, if that was measured; `glibc` the newest that its shared
+    objects ask for, if it has any.
+    """
 
     kind: str
     name: str
     sha256: str
     size: Size
     raw: Size | None
+    glibc: str
     seconds: float
 
 
@@ -92,7 +97,7 @@ def read_artifacts(path: Path) -> tuple[Artifact, ...]:
 
 def table(artifacts: Iterable[Artifact]) -> str:
     """For people."""
-    rows = [("", "files", "unzipped MB", "zipped MB", "unpruned MB", "zipped MB")]
+    rows = [("", "files", "unzipped MB", "zipped MB", "unpruned MB", "zipped MB", "glibc")]
     for artifact in artifacts:
         raw = artifact.raw
         rows.append(
@@ -103,6 +108,7 @@ def table(artifacts: Iterable[Artifact]) -> str:
                 _mb(artifact.size.zipped),
                 _mb(raw.unzipped) if raw else "",
                 _mb(raw.zipped) if raw else "",
+                artifact.glibc,
             )
         )
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
