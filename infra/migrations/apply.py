@@ -7,6 +7,8 @@ its own. An applied file never changes again; what comes later is a new file.
 import hashlib
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
@@ -29,25 +31,39 @@ class MigrationChanged(Exception):
 def apply(database_url: str, folder: Path = Path(__file__).parent) -> list[str]:
     """Apply what is missing and return its names. Two callers at once take turns."""
     applied_now: list[str] = []
-    with psycopg.connect(database_url, autocommit=True) as connection:
-        # Held by the connection, so it is let go however this ends:
-        connection.execute("select pg_advisory_lock(%s)", [LOCK])
-        connection.execute(RECORD)
-        known: dict[str, str] = dict(connection.execute("select name, sha256 from schema_migrations").fetchall())
+    # Behind a pooler prepared statements belong to somebody else.
+    with psycopg.connect(database_url, autocommit=True, prepare_threshold=None) as connection:
+        with _turn(connection):
+            connection.execute(RECORD)
         for file in sorted(folder.glob("*.sql")):
             sql = file.read_bytes()
             checksum = hashlib.sha256(sql).hexdigest()
-            if file.name in known:
-                if known[file.name] != checksum:
+            with _turn(connection):
+                known = connection.execute(
+                    "select sha256 from schema_migrations where name = %s", [file.name]
+                ).fetchone()
+                if known is None:
+                    connection.execute(sql)
+                    connection.execute(
+                        "insert into schema_migrations (name, sha256) values (%s, %s)", [file.name, checksum]
+                    )
+                    applied_now.append(file.name)
+                elif known[0] != checksum:
                     raise MigrationChanged(f"{file.name} was changed after it had been applied")
-                continue
-            with connection.transaction():
-                connection.execute(sql)
-                connection.execute(
-                    "insert into schema_migrations (name, sha256) values (%s, %s)", [file.name, checksum]
-                )
-            applied_now.append(file.name)
     return applied_now
+
+
+@contextmanager
+def _turn(connection: psycopg.Connection) -> Iterator[None]:
+    """A transaction that nobody else who applies migrations is in.
+
+    The lock ends with it, however it ends. One of the connection would stay for ever with a pooler, which gives each
+    transaction whatever connection is free.
+    """
+    with connection.transaction():
+        connection.execute("select pg_advisory_xact_lock(%s)", [LOCK])
+        connection.execute("set local statement_timeout = 0")
+        yield
 
 
 def main() -> int:
