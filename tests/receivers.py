@@ -71,6 +71,10 @@ class Receiver(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _handler(self))
 
     @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+    @property
     def keys(self) -> Counter[str]:
         """How often each idempotency key came."""
         return Counter(one.key for one in self.received)
@@ -90,7 +94,7 @@ def _handler(receiver: Receiver) -> type[BaseHTTPRequestHandler]:
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             one = Received(self.path, dict(self.headers), body)
             answer = receiver.answers(one)
             receiver.received.append(one)
@@ -108,6 +112,8 @@ def _handler(receiver: Receiver) -> type[BaseHTTPRequestHandler]:
                 self.send_header("Content-Length", str(len(answer.body)))
                 self.end_headers()
                 self.wfile.write(answer.body)
+
+        do_GET = do_POST
 
         def log_message(self, *_: Any) -> None:
             pass

@@ -1,17 +1,9 @@
 """GET /api/stream…: the live feed as server-sent events, resumable by Last-Event-ID, and its snapshot alone."""
 
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import Depends, Response
-from openmanager.feed.cursor import Cursor
-from openmanager.feed.events import Wish
 from openmanager.stores import tickets
-from openmanager.web import Viewer, create_app, lambda_handler, sse
-from openmanager.web.tickets import TicketHolder
-
-Asked = Annotated[Wish, Depends(sse.wish)]
-After = Annotated[Cursor | None, Depends(sse.cursor)]
-Still = Annotated[sse.Still, Depends(sse.still)]
+from openmanager.web import Viewer, create_app, feed, lambda_handler, sse
 
 app = create_app("stream")
 
@@ -22,14 +14,11 @@ def issue_ticket(who: Viewer) -> dict[str, Any]:
     return {"ticket": tickets.issue(who.name), "expires_in": tickets.LIFE_S}
 
 
-@app.get("/api/stream", status_code=200, response_class=sse.EventStream, responses=sse.ANSWER)
-async def stream(_: TicketHolder, asked: Asked, after: After, still: Still) -> Response:
-    """A snapshot, then every event as it comes, until `bye`; a reader comes back with the last id it saw."""
-    return await sse.open_stream(asked, after, still)
+app.include_router(feed.router)
 
 
 @app.get("/api/stream/snapshot")
-async def snapshot(_: Viewer, asked: Asked) -> dict[str, Any]:
+async def snapshot(_: Viewer, asked: feed.Asked) -> dict[str, Any]:
     """The fleet as the stream's first event tells it; `id` is where the stream goes on from it."""
     return await sse.snapshot(asked)
 

@@ -131,6 +131,15 @@ def test_no_other_origin_may(origin: str) -> None:
     assert "access-control-allow-origin" not in refused.headers
 
 
+def test_our_own_page_may_read_the_feed_from_another_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENMANAGER_PAGE_ORIGIN", "https://a1b2c3.execute-api.eu-central-1.amazonaws.com")
+    settings.cache_clear()
+    for origin in ("https://a1b2c3.execute-api.eu-central-1.amazonaws.com", DASHBOARD):
+        assert ask("/fine", origin=origin).headers["access-control-allow-origin"] == origin
+    with pytest.raises(InvalidSettings, match="OPENMANAGER_PAGE_ORIGIN"):
+        read_settings({"OPENMANAGER_API_KEY": KEY, "OPENMANAGER_PAGE_ORIGIN": "/live"})
+
+
 def test_without_origins_there_is_no_cors(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENMANAGER_ORIGINS")
     settings.cache_clear()

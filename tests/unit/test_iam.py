@@ -1,6 +1,7 @@
-"""Each function of serverless.yml has a role of its own, with what it uses and nothing else."""
+"""Each function of serverless.yml has a role of its own (infra/cloud/roles.yml), with what it uses and nothing else."""
 
 import copy
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,9 +11,12 @@ import yaml
 from infra.openapi import ROOT
 
 LOGS = {"logs:CreateLogStream", "logs:PutLogEvents"}
-# What a function uses beside its log. Redis and Postgres are reached with secrets of their own, not by IAM.
+SET_ASIDE = ("sqs:SendMessage", "ScheduleDeadLetters.Arn")
+# What a function uses beside its log and its settings. Redis and Postgres are reached with secrets of their own.
 BESIDE_LOGS = {
-    "tick": {("sqs:SendMessage", "RoundsQueue.Arn")},
+    # Lambda takes the function's role to set aside what failed.
+    "tick": {("sqs:SendMessage", "RoundsQueue.Arn"), SET_ASIDE},
+    "archive": {SET_ASIDE},
     "cron": {("sqs:SendMessage", "RoundsQueue.Arn")},
     "assistant": {("lambda:InvokeFunction", "McpLambdaFunction.Arn")},
     # What Lambda's poller of the queue does with the function's role.
@@ -23,10 +27,24 @@ BESIDE_LOGS = {
     },
 }
 # Of the role that the schedules take to start functions.
-SCHEDULES = {
+STARTS = {
     ("lambda:InvokeFunction", "TickLambdaFunction.Arn"),
     ("lambda:InvokeFunction", "ArchiveLambdaFunction.Arn"),
 }
+# Whose settings are more than everybody's: (function, group of parameters).
+DATABASE = {
+    "ingest", "servers", "system", "cron", "archive", "alerts", "incidents", "audit", "auth", "access", "assistant",
+    "mcp", "record", "replay", "rules", "silences", "notifications",
+}  # fmt: skip
+GROUPS = {
+    "database": DATABASE,
+    "encryption": {"tick", "predict", "cron", "notifications"},
+    "cron": {"cron"},
+    "model": {"assistant"},
+}
+# It serves files, and has no use for a secret.
+WITHOUT = {"dashboard"}
+PARAMETERS = "arn:${AWS::Partition}:ssm:${AWS::Region}:${AWS::AccountId}:parameter"
 
 
 class Tagless(yaml.SafeLoader):
@@ -38,7 +56,18 @@ Tagless.add_multi_constructor("!", lambda loader, _, node: loader.construct_scal
 
 @pytest.fixture(scope="module")
 def document() -> Any:
-    return yaml.load((ROOT / "serverless.yml").read_text(), Tagless)
+    whole = yaml.load((ROOT / "serverless.yml").read_text(), Tagless)
+    whole["resources"] = yaml.load((ROOT / "infra/cloud/roles.yml").read_text(), Tagless)
+    return whole
+
+
+def reads(document: Any, name: str) -> list[str]:
+    """The paths of parameters that a function is told to read, with our variables in full."""
+    told = document["functions"][name].get("environment", {}).get("OPENMANAGER_PARAMETERS")
+    text = document["provider"]["environment"]["OPENMANAGER_PARAMETERS"] if told is None else told
+    while "${self:custom." in text:
+        text = re.sub(r"\$\{self:custom\.(\w+)\}", lambda found: document["custom"][found[1]], text)
+    return [path for path in text.split(",") if path]
 
 
 def listed(value: Any) -> list[Any]:
@@ -112,8 +141,14 @@ def test_every_function_has_a_role_of_its_own_and_no_other_is_there(document: An
 def test_a_role_grants_what_its_function_uses_and_writes_to_that_function_s_log_only(document: Any) -> None:
     for name in document["functions"]:
         log = {(action, f"{name.capitalize()}LogGroup.Arn") for action in LOGS}
-        assert grants(roles(document)[f"{name.capitalize()}Role"]) == log | BESIDE_LOGS.get(name, set()), name
-    assert grants(roles(document)["SchedulerRole"]) == SCHEDULES
+        groups = [] if name in WITHOUT else ["common", *(group for group, names in GROUPS.items() if name in names)]
+        parameters = {
+            ("ssm:GetParametersByPath", f"{PARAMETERS}${{self:custom.parameters}}/{group}") for group in groups
+        }
+        granted = grants(roles(document)[f"{name.capitalize()}Role"])
+        assert granted == log | parameters | BESIDE_LOGS.get(name, set()), name
+        assert reads(document, name) == [f"/openmanager/${{sls:stage}}/{group}" for group in groups], name
+    assert grants(roles(document)["SchedulerRole"]) == {*STARTS, SET_ASIDE}
 
 
 def test_what_is_used_is_what_the_functions_are_told_of(document: Any) -> None:
@@ -124,13 +159,16 @@ def test_what_is_used_is_what_the_functions_are_told_of(document: Any) -> None:
     assert askers == {
         name for name, more in BESIDE_LOGS.items() if ("lambda:InvokeFunction", "McpLambdaFunction.Arn") in more
     }
-    workers = {name for name, f in document["functions"].items() if any("sqs" in event for event in f["events"])}
-    scheduled = {name for name, f in document["functions"].items() if any("schedule" in e for e in f["events"])}
+    events = {name: f.get("events", []) for name, f in document["functions"].items()}
+    workers = {name for name, theirs in events.items() if any("sqs" in event for event in theirs)}
+    scheduled = {name for name, theirs in events.items() if any("schedule" in event for event in theirs)}
     assert senders == {name for name, more in BESIDE_LOGS.items() if ("sqs:SendMessage", "RoundsQueue.Arn") in more}
     assert workers == {name for name, more in BESIDE_LOGS.items() if ("sqs:ReceiveMessage", "RoundsQueue.Arn") in more}
-    assert {f"{name.capitalize()}LambdaFunction.Arn" for name in scheduled} == {place for _, place in SCHEDULES}
+    assert {f"{name.capitalize()}LambdaFunction.Arn" for name in scheduled} == {place for _, place in STARTS}
+    assert scheduled == {name for name, more in BESIDE_LOGS.items() if SET_ASIDE in more}
     for name in scheduled:
-        assert [e["schedule"]["roleArn"] for e in document["functions"][name]["events"]] == ["SchedulerRole.Arn"]
+        assert [e["schedule"]["roleArn"] for e in events[name]] == ["SchedulerRole.Arn"]
+        assert document["functions"][name]["destinations"]["onFailure"]["arn"] == "ScheduleDeadLetters.Arn"
 
 
 def test_a_role_can_be_taken_by_the_service_that_needs_it_only(document: Any) -> None:

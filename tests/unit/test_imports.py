@@ -36,6 +36,7 @@ NEEDS = {
     "servers": {"fastapi", "mangum", "numpy", "httpx", "psycopg"},
     "predictions": {"fastapi", "mangum", "numpy", "httpx"},
     "stream": {"fastapi", "mangum", "numpy", "httpx"},
+    "live": {"fastapi", "mangum", "numpy", "httpx"},
     "dashboard": {"fastapi", "mangum", "httpx"},
     "system": {"fastapi", "mangum", "httpx"},
     "tick": {
@@ -141,7 +142,7 @@ FLOORS = [
     {"fleet", "charts", "archive", "intake", "web", "notify", "evaluation", "oncall", "security", "feed"},
     {"sources", "inference", "stores", "alerts", "ledger"},
     {"telemetry", "audit"},
-    {"catalog", "suppliers", "settings", "errors", "logs", "measures", "acting", "whole"},
+    {"catalog", "suppliers", "settings", "parameters", "signature", "errors", "logs", "measures", "acting", "whole"},
 ]
 # Neighbours on one floor that may know each other, and in which direction.
 SIDEWAYS = {

@@ -1,5 +1,6 @@
 """Where a request comes from: what the platform states, whatever headers it carries."""
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -74,6 +75,28 @@ def test_on_vercel_only_the_edge_s_own_headers_count(monkeypatch: pytest.MonkeyP
 def test_of_several_the_last_was_seen_by_the_edge(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VERCEL", "1")
     assert vercel({"x-vercel-forwarded-for": "198.51.100.7, 203.0.113.9"}) == "203.0.113.9"
+
+
+def test_behind_the_web_adapter_only_what_lambda_says_of_the_request_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_LWA_INVOKE_MODE", "response_stream")
+    settings.cache_clear()
+
+    def adapted(headers: dict[str, str]) -> str:
+        sent = [(name.encode(), value.encode()) for name, value in (SPOOFED | headers).items()]
+        return client_address({"type": "http", "client": ("127.0.0.1", 1), "headers": sent})
+
+    context = json.dumps({"http": {"method": "GET", "path": "/api/stream", "sourceIp": "203.0.113.9"}})
+    assert adapted({"x-amzn-request-context": context}) == "203.0.113.9"
+    # As of its own look at whether the server is ready.
+    assert adapted({}) == "unknown"
+    for nonsense in ("", "{", "[]", '"x"', '{"http": null}', '{"http": {"sourceIp": {}}}'):
+        assert adapted({"x-amzn-request-context": nonsense}) == "unknown"
+
+
+def test_elsewhere_nobody_says_for_lambda_where_they_come_from() -> None:
+    context = b'{"http": {"sourceIp": "198.51.100.7"}}'
+    sent = {"type": "http", "client": ("127.0.0.1", 1), "headers": [(b"x-amzn-request-context", context)]}
+    assert client_address(sent) == "127.0.0.1"
 
 
 @pytest.mark.parametrize(

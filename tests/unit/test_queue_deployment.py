@@ -17,7 +17,7 @@ Tagless.add_multi_constructor("!", lambda loader, _, node: loader.construct_scal
 
 def test_the_queue_outlasts_its_worker_and_sets_poison_aside() -> None:
     document = yaml.load(SERVERLESS.read_text(), Tagless)
-    resources = document["resources"]["Resources"]
+    resources = yaml.load((ROOT / "infra/cloud/queues.yml").read_text(), Tagless)["Resources"]
     waiting = resources["RoundsQueue"]["Properties"]
     worker = next(f for f in read_service(SERVERLESS).functions if f.name == "predict")
     assert waiting["VisibilityTimeout"] >= 6 * worker.timeout_s

@@ -1,4 +1,8 @@
-"""Settings from the environment, read and checked once, at first use. Every error names the variable."""
+"""Settings from the environment and, on AWS, the Parameter Store: read and checked once, at first use.
+
+Every error names the variable. A process keeps what it has read, and its clients with it: another value takes effect
+in processes that start after it, all of which a deployment with another `settings` (serverless.yml) starts anew.
+"""
 
 import os
 import re
@@ -7,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
+from openmanager import parameters
 from openmanager.errors import InvalidSettings
 
 MIN_SECRET_LENGTH = 24
@@ -14,6 +19,7 @@ MIN_SECRET_LENGTH = 24
 _MIN_KEY_BYTES = 32
 # What an identity provider's users can be, the weakest first: of several roles the last of these counts.
 OIDC_ROLES = ("viewer", "auditor", "operator", "admin")
+_ORIGIN = re.compile(r"https?://[a-z0-9.\-\[\]:]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +80,23 @@ class Settings:
     runbooks: str
     model: Model | None
     vercel: bool
+    web_adapter: bool
 
 
 def models_dir(env: Mapping[str, str]) -> Path:
     """The models' folder: OPENMANAGER_MODELS, else `models/` of the checkout, else the inference layer's on Lambda."""
     named = env.get("OPENMANAGER_MODELS")
     return Path(named) if named else _installed_models_dir()
+
+
+def live_url(env: Mapping[str, str]) -> str:
+    """Where the live feed streams if that is another address than the API's: OPENMANAGER_LIVE_URL, else "". Apart from
+    all else, so that whoever serves files only needs no secret. Raises InvalidSettings.
+    """
+    url = env.get("OPENMANAGER_LIVE_URL", "").rstrip("/")
+    if url and not _ORIGIN.fullmatch(url):
+        raise InvalidSettings(f"OPENMANAGER_LIVE_URL: {url!r} is not an address such as https://live.example.com")
+    return url
 
 
 @lru_cache(maxsize=1)
@@ -134,7 +151,8 @@ def read_settings(env: Mapping[str, str]) -> Settings:
         request_limit=int(number("OPENMANAGER_REQUEST_LIMIT", 10_000 if stage == "local" else 100, 1, 1e6)),
         # Pushes of one key in 15 minutes: some 200 a second.
         ingest_limit=int(number("OPENMANAGER_INGEST_LIMIT", 10_000_000 if stage == "local" else 200_000, 1, 1e9)),
-        origins=_origins(env.get("OPENMANAGER_ORIGINS", "")),
+        # The second is what our own page has where the feed streams from another address than the page comes from.
+        origins=_origins("OPENMANAGER_ORIGINS", env) + _origins("OPENMANAGER_PAGE_ORIGIN", env),
         # Where mcp_settings.json is, if not at the top of the checkout or of the function.
         mcp_settings=env.get("OPENMANAGER_MCP_SETTINGS", ""),
         # The Lambda function that calls outside MCP servers; empty where all functions share a process.
@@ -149,6 +167,8 @@ def read_settings(env: Mapping[str, str]) -> Settings:
         model=_model(env, stage, int(number("OPENMANAGER_MODEL_DAILY_TOKENS", 200_000, 0, 1e9))),
         # Set by the platform: https://vercel.com/docs/environment-variables/system-environment-variables
         vercel=env.get("VERCEL", "") == "1",
+        # Where the Lambda Web Adapter stands between a function URL and our server (functions/live).
+        web_adapter=bool(env.get("AWS_LWA_INVOKE_MODE")),
     )
 
 
@@ -164,11 +184,11 @@ def _cron_secret(env: Mapping[str, str], stage: str) -> str:
     return next(iter(found.values()), "")
 
 
-def _origins(listed: str) -> tuple[str, ...]:
-    origins = tuple(origin.strip() for origin in listed.split(",") if origin.strip())
+def _origins(variable: str, env: Mapping[str, str]) -> tuple[str, ...]:
+    origins = tuple(_listed(env.get(variable, "")))
     for origin in origins:
-        if not re.fullmatch(r"https?://[a-z0-9.\-\[\]:]+", origin):
-            raise InvalidSettings(f"OPENMANAGER_ORIGINS: {origin!r} is not an origin such as https://ops.example.com")
+        if not _ORIGIN.fullmatch(origin):
+            raise InvalidSettings(f"{variable}: {origin!r} is not an origin such as https://ops.example.com")
     return origins
 
 
@@ -238,4 +258,6 @@ def _listed(text: str) -> list[str]:
 @lru_cache(maxsize=1)
 def settings() -> Settings:
     """This process's settings, read at the first call and kept."""
-    return read_settings(os.environ)
+    env = {name: value for name, value in os.environ.items() if value}
+    # What stands in the environment is nearer.
+    return read_settings({**parameters.read(env), **env} if parameters.VARIABLE in env else env)
