@@ -19,8 +19,11 @@ PROGRAM = shutil.which("pgbouncer", path=os.pathsep.join((os.environ.get("PATH",
 
 
 @contextmanager
-def pooled(url: str, folder: Path) -> Iterator[str]:
-    """The address of a database by way of the pooler, which gives each transaction whatever connection is free."""
+def pooled(url: str, folder: Path, *more: str) -> Iterator[str]:
+    """The address of a database by way of the pooler, which gives each transaction whatever connection is free.
+
+    `more` are further lines of its settings.
+    """
     if PROGRAM is None:
         pytest.skip("there is no pgbouncer here (Debian: apt install pgbouncer)")
     there, port = urlsplit(url), free_port()
@@ -30,7 +33,7 @@ def pooled(url: str, folder: Path) -> Iterator[str]:
         f"[databases]\n{name} = host={there.hostname} port={there.port} dbname={name}"
         f" user={there.username} password={there.password}\n"
         f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n"
-        "auth_type = any\npool_mode = transaction\n"
+        "auth_type = any\npool_mode = transaction\n" + "".join(f"{line}\n" for line in more)
     )
     as_nobody = ["-u", "nobody"] if os.geteuid() == 0 else []
     process = subprocess.Popen([PROGRAM, "-q", *as_nobody, str(settings)], stderr=subprocess.PIPE)

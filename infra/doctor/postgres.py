@@ -41,7 +41,7 @@ _SAID: tuple[tuple[str, str, str], ...] = (
         "switch TLS on at the server; only on your own machine drop sslmode from DATABASE_URL",
     ),
     (
-        r"no encryption|SSL connection is required|connection is insecure|SSL off",
+        r"no encryption|SSL (connection is )?required|connection is insecure|SSL off",
         "{host} wants TLS",
         "append sslmode=require to DATABASE_URL",
     ),
@@ -61,19 +61,9 @@ _SAID: tuple[tuple[str, str, str], ...] = (
         "create it, or correct what follows the last / of DATABASE_URL",
     ),
     (
-        r"Endpoint ID is not specified",
-        "{host} does not learn which endpoint is meant",
-        "your libpq is too old for Neon's names; append options=endpoint%3D<endpoint> to DATABASE_URL",
-    ),
-    (
         r"unsupported startup parameter",
         "the pooler at {host} refuses a parameter that connections begin with",
         "DATABASE_URL has parameters that the pooler does not know; take them out, or use the direct address",
-    ),
-    (
-        r"prepared statement",
-        "the pooler at {host} mixes up prepared statements",
-        "it must be in transaction mode with prepared statements switched off, or in session mode",
     ),
     (
         r"too many connections|remaining connection slots|max_client_conn|MaxClients",
