@@ -5,6 +5,7 @@ may keep everything but the page for good, and comments stay at home: a tenth of
 """
 
 import gzip
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from pathlib import Path
 
 from fastapi import Response
 from openmanager.errors import NotFound
+from openmanager.settings import live_url
 
 STATIC = Path(__file__).parent / "static"
 PAGE = "index.html"
@@ -33,6 +35,7 @@ _TYPES = {
 # Whole lines of them, outside of what others wrote; empty lines keep the numbers of the rest.
 _COMMENTS = re.compile(rb"^[ \t]*(?://.*|/\*[\s\S]*?\*/[ \t]*)$", re.MULTILINE)
 _COMMENTED = (".js", ".css")
+_OPENING = b'<html lang="en"'
 _THEIRS = "vendor/"
 _FOR_GOOD = "public, max-age=31536000, immutable"
 # Kept, but asked for anew each time.
@@ -50,9 +53,12 @@ class File:
 
 
 class Folder:
-    """All files, by their path below `static`. Nothing is read from disk for a request, so no path leads out of it."""
+    """All files, by their path below `static`. Nothing is read from disk for a request, so no path leads out of it.
 
-    def __init__(self, root: Path) -> None:
+    The page is told where the feed streams (`live`) if that is another address than its own, and may connect there.
+    """
+
+    def __init__(self, root: Path, live: str = "") -> None:
         found = {
             path.relative_to(root).as_posix(): path.read_bytes()
             for path in sorted(root.rglob("*"))
@@ -66,6 +72,10 @@ class Folder:
             if name.endswith(_COMMENTED) and not name.startswith(_THEIRS):
                 found[name] = _COMMENTS.sub(lambda comment: b"\n" * comment[0].count(b"\n"), content)
         found[PAGE] = found[PAGE].replace(b'"./', f'"assets/{self.version}/'.encode())
+        self._policy = POLICY
+        if live:
+            found[PAGE] = found[PAGE].replace(_OPENING, f'{_OPENING.decode()} data-live="{live}"'.encode())
+            self._policy = POLICY.replace("connect-src 'self'", f"connect-src 'self' {live}")
         self._files = {name: _file(_TYPES[Path(name).suffix], content) for name, content in found.items()}
 
     def of(self, version: str) -> "Folder":
@@ -81,7 +91,7 @@ class Folder:
             raise NotFound(f"no file {path[:128]!r} here")
         told = {"ETag": file.etag, "Vary": "Accept-Encoding", "Cache-Control": _FOR_GOOD}
         if path == PAGE:
-            told |= {"Cache-Control": _ASK_ANEW, "Content-Security-Policy": POLICY}
+            told |= {"Cache-Control": _ASK_ANEW, "Content-Security-Policy": self._policy}
         if file.etag in headers.get("if-none-match", ""):
             return Response(status_code=304, headers=told)
         told["Content-Type"] = file.media_type
@@ -98,4 +108,4 @@ def _file(media_type: str, content: bytes) -> File:
 @lru_cache(maxsize=1)
 def folder() -> Folder:
     """The files of this deployment."""
-    return Folder(STATIC)
+    return Folder(STATIC, live_url(os.environ))

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { mock, test } from "node:test";
 import { from } from "./setup.mjs";
 
-const { parser } = await from("lib/stream.js");
+const { follow, parser } = await from("lib/stream.js");
 
 const read = (pieces) => {
   const events = [];
@@ -35,4 +35,32 @@ test("the wait that the feed asks for is heard, nonsense is not", () => {
   const push = parser(() => {}, (ms) => waits.push(ms));
   push("retry: 3000\nretry: soon\n\n");
   assert.deepEqual(waits, [3000]);
+});
+
+test("where to ask may depend on how often nobody answered, and one answer starts the count anew", async () => {
+  mock.timers.enable({ apis: ["setTimeout"] });
+  mock.method(globalThis, "fetch", async (address) => {
+    if (address.startsWith("https://live")) throw new TypeError("no route");
+    return new Response(FEED, { headers: { "Content-Type": "text/event-stream" } });
+  });
+  const asked = [];
+  const heard = [];
+  const feed = follow({
+    url: (failures) => {
+      asked.push(failures);
+      return failures < 3 ? "https://live.example.com/api/stream" : "/api/stream";
+    },
+    headers: () => ({}),
+    onEvent: (name) => heard.push(name),
+  });
+  const settled = () => new Promise(setImmediate);
+  for (let n = 0; n < 200 && asked.length < 5; n += 1) {
+    await settled();
+    mock.timers.tick(500);
+  }
+  feed.close();
+  mock.reset();
+  mock.timers.reset();
+  assert.deepEqual(asked, [0, 1, 2, 3, 0]);
+  assert.deepEqual(heard, ["metrics", "bye"]);
 });

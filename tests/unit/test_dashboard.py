@@ -8,8 +8,10 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from openmanager.errors import InvalidSettings
+from openmanager.settings import live_url
 
-from functions.dashboard.files import PAGE, STATIC, Folder
+from functions.dashboard.files import PAGE, STATIC, Folder, folder
 from functions.dashboard.handler import handler
 from tests.events import Reply, invoke
 
@@ -43,6 +45,37 @@ def test_the_page_says_what_it_may_do_and_is_asked_for_anew_each_time() -> None:
     assert page.headers["content-security-policy"] == POLICY
     assert page.headers["cache-control"] == "no-cache"
     assert page.headers["x-content-type-options"] == "nosniff"
+
+
+LIVE = "https://abc123.lambda-url.eu-central-1.on.aws"
+
+
+def test_where_the_feed_streams_elsewhere_the_page_is_told_and_may_connect_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    plain, tag = get("/").body.decode(), get("/").headers["etag"]
+    monkeypatch.setenv("OPENMANAGER_LIVE_URL", f"{LIVE}/")
+    folder.cache_clear()
+    try:
+        page = get("/")
+        other = get("/", **{"if-none-match": tag})
+    finally:
+        monkeypatch.undo()
+        folder.cache_clear()
+    assert page.body.decode() == plain.replace('<html lang="en"', f'<html lang="en" data-live="{LIVE}"')
+    connects = page.headers["content-security-policy"].replace(f"connect-src 'self' {LIVE};", "connect-src 'self';")
+    assert connects == POLICY != page.headers["content-security-policy"]
+    # Who has the page of before is given this one.
+    assert other.status == 200
+    assert get("/").body.decode() == plain
+
+
+@pytest.mark.parametrize(
+    "wrong", ["live", 'https://x" onload="', "https://a.example; script-src *", "https://a.b/path"]
+)
+def test_what_is_no_address_never_comes_into_the_page(wrong: str) -> None:
+    with pytest.raises(InvalidSettings, match="OPENMANAGER_LIVE_URL"):
+        live_url({"OPENMANAGER_LIVE_URL": wrong})
 
 
 def test_the_page_obeys_its_policy_no_script_or_style_stands_in_it() -> None:

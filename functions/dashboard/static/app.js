@@ -19,6 +19,9 @@ const VIEWS = {
   settings: async () => (await import("./views/settings.js")).default,
 };
 const RETRY_MS = 4000;
+// Where the feed streams if not at the API's own address, which is tried after so many failures there.
+const LIVE = document.documentElement.dataset.live ?? "";
+const LIVE_TRIES = 3;
 // Whether the ask panel is open; where there is room for one thing only, it takes the place of the view.
 const asking = signal(false);
 const only = matchMedia("(max-width: 640px)");
@@ -248,7 +251,7 @@ async function connect() {
   store.trouble.value = null;
   store.apply("snapshot", first);
   feed = follow({
-    url: () => `${address.peek()}/api/stream`,
+    url: (failures) => `${address.peek() || (failures < LIVE_TRIES ? LIVE : "")}/api/stream`,
     headers: authorization,
     lastId: first.id,
     onEvent: enqueue,

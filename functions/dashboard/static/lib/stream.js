@@ -41,7 +41,7 @@ export function parser(onEvent, onRetry = () => {}) {
 
 /**
  * Follows the feed until `close()` is called. `options`:
- *   url()            where it is
+ *   url(failures)    where it is, after so many failures one after another
  *   headers()        what to send, such as the bearer
  *   lastId           the id to go on after, "" for a snapshot first
  *   onEvent(name, data, id), onHeard() at every sign of life, onState("connecting"|"open"|"closed")
@@ -69,7 +69,7 @@ export function follow(options) {
     let heard = false;
     let farewell = "";
     try {
-      const answer = await fetch(options.url(), {
+      const answer = await fetch(options.url(failures), {
         headers: { Accept: "text/event-stream", ...options.headers(), ...(lastId && { "Last-Event-ID": lastId }) },
         credentials: "omit", cache: "no-store", signal,
       });
