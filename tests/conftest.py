@@ -16,6 +16,7 @@ from infra.local.stack import Upstash
 from infra.migrations.apply import apply
 from tests.events import LOOP
 from tests.live import LiveStack
+from tests.vercel.build import Output, build
 
 # A busy machine is no finding.
 hypothesis.settings.register_profile(
@@ -141,3 +142,9 @@ def live_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveStack
         yield stack
     finally:
         stack.stop()
+
+
+@pytest.fixture(scope="session")
+def vercel_output(tmp_path_factory: pytest.TempPathFactory) -> Output:
+    """What `vercel build` makes of the checkout; skips where it cannot run."""
+    return build(tmp_path_factory.mktemp("vercel"))
