@@ -9,7 +9,7 @@ ARCH ?= arm64
 stage = --stage $(or $(STAGE),$(error which stage? make $(1) STAGE=dev)) $(if $(REGION),--region $(REGION))
 
 .DEFAULT_GOAL := help
-.PHONY: help run test browser demo doctor deploy remove lint package bench bench-onnx bench-dashboard train lock mcp-clients venv venv-browser
+.PHONY: help run test browser demo doctor deploy remove lint package container bench bench-onnx bench-dashboard train lock mcp-clients venv venv-browser
 
 help:  ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*  ## /\1	/p' Makefile | expand -t 12
@@ -43,6 +43,9 @@ lint: venv  ## check style and types
 
 package: venv  ## build layers and functions for Lambda into build/ (ARCH=arm64, x86_64 or all; needs a Python 3.13)
 	$(VENV_PYTHON) -m infra.packaging --arch $(ARCH)
+
+container: venv  ## lay out build/container, from which Docker or Podman builds one image of all functions (Python 3.11)
+	$(VENV_PYTHON) -m infra.packaging.container
 
 bench: venv  ## measure what the budgets are about
 	$(VENV_PYTHON) -m tests.bench

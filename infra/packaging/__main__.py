@@ -11,7 +11,7 @@ from . import contents, report
 from .build import build
 from .distributions import LAYERS
 from .failure import CannotPackage
-from .target import PYTHON, TARGETS
+from .target import TARGETS
 
 
 def main(argv: Sequence[str]) -> int:
@@ -35,7 +35,7 @@ def main(argv: Sequence[str]) -> int:
         except CannotPackage as error:
             _say(f"cannot package: {error}")
             return 1
-        documents.append(report.document(target.arch, ".".join(map(str, PYTHON)), artifacts))
+        documents.append(report.document(target.arch, target.version, artifacts))
         (folder / "report.json").write_text(json.dumps(documents[-1], indent=1) + "\n")
         _say(f"{report.table(artifacts)}\n{target.arch} took {time.monotonic() - began:.1f} s")
     if options.json:

@@ -23,7 +23,7 @@ def build(target: Target, only: Sequence[str], out: Path, compare: bool, tell: T
 
     With `compare` what was installed is zipped as it is, too, which takes about as long again.
     """
-    python = bytecode.find_python()
+    python = bytecode.find_python(target)
     layers = [name for name in LAYERS if not only or name in only]
     functions = [name for name in contents.functions() if not only or name in only]
     for kind in ("layers", "functions"):

@@ -9,26 +9,25 @@ import sys
 from pathlib import Path
 
 from .failure import CannotPackage
-from .target import PYTHON
-
-_VERSION = ".".join(map(str, PYTHON))
+from .target import Target
 
 
-def find_python() -> str:
-    """A Python of the runtime's version: this one, the PATH's, pyenv's."""
-    installed = sorted(Path.home().glob(f".pyenv/versions/{_VERSION}.*/bin/python"))
-    for candidate in (sys.executable, f"python{_VERSION}", *map(str, installed)):
+def find_python(target: Target) -> str:
+    """A Python of the target's version: this one, the PATH's, pyenv's."""
+    version = target.version
+    installed = sorted(Path.home().glob(f".pyenv/versions/{version}.*/bin/python"))
+    for candidate in (sys.executable, f"python{version}", *map(str, installed)):
         # A version manager's shim may have nothing behind it, so ask it what it is.
-        code = f"import sys; sys.exit(sys.version_info[:2] != {PYTHON!r})"
+        code = f"import sys; sys.exit(sys.version_info[:2] != {target.python!r})"
         try:
             if subprocess.run([candidate, "-c", code], capture_output=True).returncode == 0:
                 return candidate
         except OSError:
             continue
     raise CannotPackage(
-        f"bytecode for Lambda is made by a Python {_VERSION}, and none is here: neither python{_VERSION} on the PATH "
-        f"nor one of pyenv's. Install it (apt install python{_VERSION}, brew install python@{_VERSION}, "
-        f"pyenv install {_VERSION}) and run this again"
+        f"bytecode for Lambda is made by a Python {version}, and none is here: neither python{version} on the PATH "
+        f"nor one of pyenv's. Install it (apt install python{version}, brew install python@{version}, "
+        f"pyenv install {version}) and run this again"
     )
 
 
@@ -56,4 +55,4 @@ def _compile(python: str, folder: Path, runs_at: str, *more: str) -> None:
         env={"PYTHONHASHSEED": "0"},
     )
     if done.returncode:
-        raise CannotPackage(f"Python {_VERSION} cannot compile what is in {folder.name}:\n{done.stdout.strip()}")
+        raise CannotPackage(f"{python} cannot compile what is in {folder.name}:\n{done.stdout.strip()}")

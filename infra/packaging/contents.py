@@ -23,7 +23,7 @@ def add_domain(layer: Path) -> None:
 
 def add_models(layer: Path) -> None:
     """Put the models into the layer inference."""
-    (layer / "models").mkdir(parents=True)
+    (layer / "models").mkdir(parents=True, exist_ok=True)
     for pattern in MODELS:
         for path in (ROOT / "models").glob(pattern):
             shutil.copy(path, layer / "models")

@@ -56,16 +56,17 @@ def layers_of(
         chosen[layer] -= chosen["core"]
     # The library mcp imports cryptography, so the mcp function has both layers.
     chosen["mcp"] -= chosen["core"] | chosen["crypto"]
-    return {layer: tuple(_pinned(one, lock) for one in sorted(chosen[layer])) for layer in LAYERS}
+    return {layer: tuple(pinned(one, lock) for one in sorted(chosen[layer])) for layer in LAYERS}
 
 
-def _name(requirement: str) -> str:
-    return re.split(r"[^A-Za-z0-9._-]", requirement, maxsplit=1)[0].lower()
-
-
-def _pinned(requirement: str, lock: Mapping[str, tuple[Pin, ...]]) -> Pin:
+def pinned(requirement: str, lock: Mapping[str, tuple[Pin, ...]]) -> Pin:
+    """What the lock file says of "name==version"."""
     name, _, version = requirement.partition("==")
     for pin in lock.get(name, ()):
         if pin.version == version:
             return pin
     raise CannotPackage(f"{requirement} is needed on the target, and not in requirements.lock: run `make lock`")
+
+
+def _name(requirement: str) -> str:
+    return re.split(r"[^A-Za-z0-9._-]", requirement, maxsplit=1)[0].lower()

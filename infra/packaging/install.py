@@ -9,9 +9,7 @@ from pathlib import Path
 
 from .distributions import Pin
 from .failure import CannotPackage
-from .target import PYTHON, Target
-
-_VERSION = ".".join(map(str, PYTHON))
+from .target import Target
 
 
 def resolve(requirements: Iterable[str], target: Target, lock: Path) -> tuple[str, ...]:
@@ -28,22 +26,23 @@ def resolve(requirements: Iterable[str], target: Target, lock: Path) -> tuple[st
 
 def install(pins: Sequence[Pin], target: Target, folder: Path) -> None:
     """Put `pins` into `folder` as wheels for `target`, every file of which has a hash of the lock file."""
-    done = _install(pins, target, folder)
+    done = attempt(pins, target, folder)
     if not done.returncode:
         return
     # One after the other, so that what is said does not depend on how uv words its finding.
     for pin in pins:
-        alone = _install([pin], target, folder, "--dry-run")
+        alone = attempt([pin], target, folder, "--dry-run")
         if alone.returncode and "wheel" in alone.stderr:
             raise CannotPackage(
-                f"{pin.name} {pin.version} has no wheel for Python {_VERSION} on {target.arch} ({target.platform}).\n"
-                f"Ask for another version in pyproject.toml and run `make lock`, or build the other architecture "
-                f"(ARCH=arm64 or ARCH=x86_64).\nuv says: {alone.stderr.strip()}"
+                f"{pin.name} {pin.version} has no wheel for Python {target.version} on {target.arch} "
+                f"({target.platform}).\nAsk for another version in pyproject.toml and run `make lock`, or build the "
+                f"other architecture (ARCH=arm64 or ARCH=x86_64).\nuv says: {alone.stderr.strip()}"
             )
     raise CannotPackage(f"uv could not install the layer's distributions:\n{done.stderr.strip()}")
 
 
-def _install(pins: Sequence[Pin], target: Target, folder: Path, *more: str) -> "subprocess.CompletedProcess[str]":
+def attempt(pins: Sequence[Pin], target: Target, folder: Path, *more: str) -> "subprocess.CompletedProcess[str]":
+    """What uv says to that. `more` are options of its own."""
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as requirements:
         requirements.write("\n".join(pin.text for pin in pins))
         requirements.flush()
@@ -54,7 +53,7 @@ def _install(pins: Sequence[Pin], target: Target, folder: Path, *more: str) -> "
 
 
 def _for(target: Target) -> tuple[str, ...]:
-    return ("--python-platform", target.platform, "--python-version", _VERSION, "--only-binary", ":all:")
+    return ("--python-platform", target.platform, "--python-version", target.version, "--only-binary", ":all:")
 
 
 def _uv(*arguments: str, given: str | None = None) -> "subprocess.CompletedProcess[str]":

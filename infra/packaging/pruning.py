@@ -45,6 +45,10 @@ RULES = (
         but=("aws_lambda_powertools/utilities/__init__.py", "aws_lambda_powertools/utilities/jmespath_utils/*"),
     ),
     Rule(
+        ("pydantic/v1/*",),
+        "pydantic's first interface: FastAPI loads it to ask whether models are of it, and its absence says no, sooner",
+    ),
+    Rule(
         ("ai_edge_litert/*",),
         "compilers and drivers of accelerators, and other interfaces than the interpreter's",
         but=(
