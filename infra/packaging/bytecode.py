@@ -6,10 +6,14 @@ zip have one fixed date, so bytecode with a time stamp counts as stale; this has
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from .failure import CannotPackage
 from .target import Target
+
+# Modules that read their own source as they are imported: anyio looks there for what it can leave for later.
+READ_AT_IMPORT = ("anyio/__init__.py", "anyio/abc/__init__.py")
 
 
 def find_python(target: Target) -> str:
@@ -33,22 +37,27 @@ def find_python(target: Target) -> str:
 
 def compile_beside(python: str, folder: Path, runs_at: str) -> None:
     """Bytecode in __pycache__ beside the sources below `folder`, which will be `runs_at` on Lambda."""
-    _compile(python, folder, runs_at)
+    _compile(python, folder, runs_at, [folder])
 
 
 def compile_instead(python: str, folder: Path, runs_at: str) -> None:
-    """Bytecode in place of the sources below `folder`."""
-    _compile(python, folder, runs_at, "-b")
+    """Bytecode in place of the sources below `folder`, but beside those that are read."""
+    _compile(python, folder, runs_at, [folder], "-b")
+    read = [folder / path for path in READ_AT_IMPORT if (folder / path).exists()]
     for source in folder.rglob("*.py"):
-        if source.with_suffix(".pyc").exists():
+        if source in read:
+            source.with_suffix(".pyc").unlink()
+        else:
             source.unlink()
+    if read:
+        _compile(python, folder, runs_at, read)
 
 
-def _compile(python: str, folder: Path, runs_at: str, *more: str) -> None:
+def _compile(python: str, folder: Path, runs_at: str, sources: Sequence[Path], *more: str) -> None:
     options = ["-q", "-f", "--invalidation-mode", "unchecked-hash", "-s", str(folder), "-p", runs_at, *more]
     done = subprocess.run(
         # Without site, which may import things first: what is interned by then shows in the bytecode.
-        [python, "-S", "-m", "compileall", *options, str(folder)],
+        [python, "-S", "-m", "compileall", *options, *map(str, sources)],
         capture_output=True,
         text=True,
         # So that sets have the same order in every build.

@@ -210,6 +210,21 @@ def test_code_without_sources_runs_and_its_tracebacks_say_where_it_is_on_lambda(
     assert done.stderr.rstrip().endswith("ZeroDivisionError: division by zero")
 
 
+def test_a_module_that_reads_its_own_source_keeps_it(tmp_path: Path, python: str) -> None:
+    for name in bytecode.READ_AT_IMPORT:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("import inspect, sys\nSOURCE = inspect.getsource(sys.modules[__name__])\n")
+    (tmp_path / "anyio/lowlevel.py").write_text("")
+    bytecode.compile_instead(python, tmp_path, "/opt/python")
+    assert sorted(p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*.py*") if p.is_file()) == [
+        *("anyio/__init__.py", "anyio/__pycache__/__init__.cpython-313.pyc"),
+        *("anyio/abc/__init__.py", "anyio/abc/__pycache__/__init__.cpython-313.pyc", "anyio/lowlevel.pyc"),
+    ]
+    code = "import anyio.abc; assert anyio.abc.SOURCE == anyio.SOURCE"
+    done = subprocess.run([python, "-S", "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.stderr == ""
+
+
 def test_a_python_that_nobody_has_is_asked_for() -> None:
     with pytest.raises(CannotPackage, match=r"made by a Python 3\.99, and none is here"):
         bytecode.find_python(Target("arm64", "", "", python=(3, 99)))
