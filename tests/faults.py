@@ -216,7 +216,7 @@ def found(now_ms: int, wanted: dict[tuple[str, int], float]) -> Iterator[bool]:
     """For each wanted sample whether it is stored, hot or cold, with its value."""
     for server in {server for server, _ in wanted}:
         frames = read_server_frames(server, [*segments_between(now_ms - 7_200_000, now_ms), BACKLOG])
-        cold = history.connect().read_blocks(server, now_ms - 7_200_000, now_ms)
+        cold = history.read_blocks(server, now_ms - 7_200_000, now_ms)
         table = merge([*(frame.read()[0] for frame in frames), *cold])
         values = dict(zip(table.times.tolist(), table.values[:, 0].tolist(), strict=True)) if len(table) else {}
         yield from (values.get(at) == value for (name, at), value in wanted.items() if name == server)

@@ -4,15 +4,16 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import Depends, Path
+from openmanager.json_body import json_object
 from openmanager.security import people, programs
 from openmanager.security.roles import USER_NAME
-from openmanager.sources.limits import json_object
 from openmanager.web import Admin, bounded_body, create_app, documented, lambda_handler
+from openmanager.web.caching import NEVER
 
 Body = Annotated[bytes, Depends(bounded_body(64 << 10))]
 UserName = Annotated[str, Path(json_schema_extra={"pattern": f"^{USER_NAME.pattern}$"})]
 
-app = create_app("access")
+app = create_app("access", kept=NEVER)
 
 
 @app.get("/api/users")

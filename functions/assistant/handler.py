@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import Depends, Header
 from fastapi.responses import Response
 from openmanager.assistant import conversation, described
-from openmanager.sources.limits import json_object
+from openmanager.json_body import json_object
 from openmanager.web import Viewer, bounded_body, create_app, documented, lambda_handler
 from openmanager.web.steps import told
 

@@ -5,10 +5,11 @@ from typing import Annotated, Any
 from fastapi import Query
 from openmanager.stores import audit
 from openmanager.web import Auditor, create_app, lambda_handler
+from openmanager.web.caching import NEVER
 
 PAGE = 500
 
-app = create_app("audit")
+app = create_app("audit", kept=NEVER)
 
 
 @app.get("/api/audit")

@@ -4,18 +4,17 @@ import time
 from typing import Annotated, Any
 
 from fastapi import Query
-from openmanager import charts
+from openmanager import spans
 from openmanager.oncall import alerts
 from openmanager.oncall.explain import explain
 from openmanager.stores.alerts import statistics
 from openmanager.web import Viewer, create_app, lambda_handler
+from openmanager.web.caching import A_MINUTE
 
 from functions.incidents import report
 
-From = Annotated[
-    str | None, Query(alias="from", description="else a day before `to`", json_schema_extra=charts.INSTANT)
-]
-To = Annotated[str | None, Query(description="else now", json_schema_extra=charts.INSTANT)]
+From = Annotated[str | None, Query(alias="from", description="else a day before `to`", json_schema_extra=spans.INSTANT)]
+To = Annotated[str | None, Query(description="else now", json_schema_extra=spans.INSTANT)]
 _DAY_S = 86_400
 
 app = create_app("incidents")
@@ -28,14 +27,14 @@ def get_history(
     cursor: Annotated[str | None, Query(json_schema_extra=alerts.CURSOR)] = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Everything that happened to alerts, newest first, a page at a time."""
-    span = charts.span(from_, to, int(time.time() * 1000), _DAY_S)
+    span = spans.span(from_, to, int(time.time() * 1000), _DAY_S)
     return alerts.history(*span, server, rule, cursor)
 
 
-@app.get("/api/alerts/statistics")
+@app.get("/api/alerts/statistics", dependencies=[A_MINUTE])
 def get_statistics(_: Viewer, from_: From = None, to: To = None) -> dict[str, Any]:
     """By rule: how many fired and were told, and mean times to acknowledge (MTTA) and to resolve (MTTR)."""
-    start, stop = charts.span(from_, to, int(time.time() * 1000), 7 * _DAY_S)
+    start, stop = spans.span(from_, to, int(time.time() * 1000), 7 * _DAY_S)
     return {"from": start, "to": stop, "rules": statistics(start, stop)}
 
 

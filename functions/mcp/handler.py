@@ -5,8 +5,8 @@ from importlib import import_module
 from typing import Annotated, Any
 
 from fastapi import Depends, Path
+from openmanager.json_body import json_object
 from openmanager.sidecar import described
-from openmanager.sources.limits import json_object
 from openmanager.web import Viewer, bounded_body, create_app, documented, lambda_handler
 
 from functions.mcp import protocol

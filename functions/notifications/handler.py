@@ -4,10 +4,11 @@ import time
 from typing import Annotated, Any
 
 from fastapi import Depends, Path
+from openmanager.json_body import json_object
 from openmanager.notify import described, manage
 from openmanager.notify.targets import ID
-from openmanager.sources.limits import json_object
 from openmanager.web import Admin, bounded_body, create_app, documented, lambda_handler
+from openmanager.web.caching import NEVER
 from openmanager.web.described import problems
 
 from functions.notifications import outbox
@@ -15,7 +16,7 @@ from functions.notifications import outbox
 Id = Annotated[str, Path(json_schema_extra={"pattern": f"^{ID.pattern}$"})]
 Body = Annotated[bytes, Depends(bounded_body(256 << 10))]
 
-app = create_app("notifications")
+app = create_app("notifications", kept=NEVER)
 app.include_router(outbox.router)
 
 

@@ -2,10 +2,11 @@
 
 from typing import Annotated, Any
 
-from fastapi import Query
-from openmanager import fleet
+from fastapi import Query, Request
+from openmanager import predictions
 from openmanager.errors import InvalidInput
 from openmanager.web import Viewer, create_app, lambda_handler
+from openmanager.web.caching import fresh_until_next_round
 
 MOST = 12
 
@@ -13,9 +14,11 @@ app = create_app("predictions")
 
 
 @app.get("/api/servers/{id}/prediction")
-def get_prediction(_: Viewer, id: str) -> dict[str, Any]:
+def get_prediction(_: Viewer, request: Request, id: str) -> dict[str, Any]:
     """What the last round said of a server, with its confidence and what lacks."""
-    return fleet.prediction(id)
+    verdict = predictions.prediction(id)
+    fresh_until_next_round(request, verdict["minute"])
+    return verdict
 
 
 @app.get("/api/outlooks")
@@ -26,7 +29,7 @@ def get_outlooks(
     names = servers.split(",")
     if len(names) > MOST:
         raise InvalidInput("servers", f"are {len(names)}; at most {MOST} can be asked for at once")
-    return {"outlooks": fleet.outlooks(names)}
+    return {"outlooks": predictions.outlooks(names)}
 
 
 handler = lambda_handler(app)

@@ -4,9 +4,9 @@ import time
 from typing import Annotated, Any
 
 from fastapi import Depends, Header
-from openmanager import charts
+from openmanager import spans
 from openmanager.errors import InvalidInput
-from openmanager.sources.limits import json_object
+from openmanager.json_body import json_object
 from openmanager.stores import config
 from openmanager.watch import replaying
 from openmanager.web import Operator, bounded_body, create_app, documented, lambda_handler
@@ -38,7 +38,7 @@ def post_replay(_: Operator, body: Body, content_type: ContentType = "") -> dict
     now_ms = int(time.time() * 1000)
     begin, end = (None if asked.get(k) is None else str(asked[k]) for k in ("from", "to"))
     # Whole minutes around it, so one fewer than fit.
-    span = charts.span(begin, end, now_ms, 60.0 * (replaying.MOST_MIN - 1))
+    span = spans.span(begin, end, now_ms, 60.0 * (replaying.MOST_MIN - 1))
     return replaying.stored(server, *span, asked.get("rules"), config.read(), now_ms).as_dict()
 
 

@@ -4,8 +4,8 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Path
 from openmanager.alerts import incidents, rules
+from openmanager.json_body import json_object
 from openmanager.oncall import settings as desk
-from openmanager.sources.limits import json_object
 from openmanager.web import Operator, Viewer, bounded_body, create_app, documented, lambda_handler
 from openmanager.web.described import problems
 

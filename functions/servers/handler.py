@@ -4,14 +4,15 @@ import time
 from typing import Annotated, Any, Literal
 
 from fastapi import Query
-from openmanager import charts, fleet
+from openmanager import charts, fleet, spans
 from openmanager.web import Viewer, create_app, lambda_handler
+from openmanager.web.caching import PAST_LONGER
 
 Status = Literal["healthy", "warning", "critical", "offline", "maintenance", "unknown"]
 From = Annotated[
-    str | None, Query(alias="from", description="else an hour before `to`", json_schema_extra=charts.INSTANT)
+    str | None, Query(alias="from", description="else an hour before `to`", json_schema_extra=spans.INSTANT)
 ]
-To = Annotated[str | None, Query(description="else now", json_schema_extra=charts.INSTANT)]
+To = Annotated[str | None, Query(description="else now", json_schema_extra=spans.INSTANT)]
 
 app = create_app("servers")
 
@@ -28,7 +29,7 @@ def get_server(_: Viewer, id: str) -> dict[str, Any]:
     return fleet.detail(id)
 
 
-@app.get("/api/servers/{id}/metrics")
+@app.get("/api/servers/{id}/metrics", dependencies=[PAST_LONGER])
 def get_metrics(
     _: Viewer,
     id: str,
@@ -40,21 +41,19 @@ def get_metrics(
 ) -> dict[str, Any]:
     """A statistic of a server's metrics on an even grid, null where nothing is known; `resolution` says from what."""
     now_ms = int(time.time() * 1000)
-    span = charts.Range.of(*charts.span(from_, to, now_ms), step)
+    span = charts.Range.of(*spans.span(from_, to, now_ms), step)
     return charts.metrics(id, span, now_ms, stat, None if metrics is None else metrics.split(","))
 
 
-@app.get("/api/servers/{id}/samples")
+@app.get("/api/servers/{id}/samples", dependencies=[PAST_LONGER])
 def get_samples(
     _: Viewer,
-    id: str,
-    from_: From = None,
-    to: To = None,
+    id: str, from_: From = None, to: To = None,
     cursor: Annotated[str | None, Query(json_schema_extra=charts.CURSOR)] = None,
-) -> dict[str, Any]:
+) -> dict[str, Any]:  # fmt: skip
     """A server's samples as they were sent, a page at a time; times in milliseconds."""
     now_ms = int(time.time() * 1000)
-    return charts.page(id, *charts.span(from_, to, now_ms), cursor, now_ms)
+    return charts.page(id, *spans.span(from_, to, now_ms), cursor, now_ms)
 
 
 handler = lambda_handler(app)

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from openmanager.sources.limits import SERVER_ID, SERVER_ID_RULE
+from openmanager.names import SERVER_ID, SERVER_ID_RULE
 
 from infra.transfer.api import Api, Failed, Say
 from infra.transfer.files import Table, moment, require_parquet, write

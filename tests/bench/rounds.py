@@ -18,7 +18,8 @@ import numpy as np
 from openmanager.settings import settings
 from openmanager.stores import hot, past, reset, segments
 from openmanager.stores.redis import connect
-from openmanager.stores.segments import StoredFrame, shard_of, store_pushes
+from openmanager.stores.segments import StoredFrame, store_pushes
+from openmanager.stores.shards import shard_of
 from openmanager.telemetry.samples import MINUTE_MS, merge
 from openmanager.watch import coarse, round, state
 from openmanager.watch.outcome import Outcome

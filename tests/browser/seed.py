@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from openmanager.settings import settings
 from openmanager.stores import past
-from openmanager.stores.segments import shard_of
+from openmanager.stores.shards import shard_of
 from openmanager.telemetry.samples import MINUTE_MS, Samples
 from openmanager.watch import rounds, state
 from openmanager.watch.rebuild import rebuild

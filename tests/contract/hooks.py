@@ -13,10 +13,10 @@ from zoneinfo import available_timezones
 import cramjam
 import schemathesis
 from hypothesis import strategies as st
-from openmanager.charts.span import span
 from openmanager.errors import InvalidInput
 from openmanager.security import tokens
 from openmanager.sources import wire
+from openmanager.spans import span
 
 from tests import otlp
 from tests.contract.run import PASSWORD, USERS

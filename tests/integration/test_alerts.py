@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from openmanager import archive, fleet
+from openmanager import archive, predictions
 from openmanager.alerts.rules import DEFAULTS, OURSELVES
 from openmanager.notify import read_notice
 from openmanager.notify.message import compose
@@ -15,6 +15,7 @@ from openmanager.oncall import settings as desk
 from openmanager.settings import settings
 from openmanager.stores import alerts as history
 from openmanager.stores import blocks, config, hot
+from openmanager.stores.latest import read_latest
 from openmanager.stores.redis import Redis, connect
 from openmanager.stores.segments import store_pushes
 from openmanager.telemetry.samples import MINUTE_MS, Push, Samples
@@ -190,7 +191,7 @@ def test_a_server_in_maintenance_is_shown_as_such_whatever_it_does_and_nobody_is
     window = {"id": "kernels", "days": days, "at": "00:00", "minutes": 1440, "servers": ["web-01"]}
     config.publish({"maintenance": json.dumps([window])})
     play({"web-01": ("web", CALM[:3] + HIGH), "web-02": ("web", CALM[:3] + HIGH)})
-    assert [fleet.prediction(server)["status"] for server in ("web-01", "web-02")] == ["maintenance", "critical"]
+    assert [predictions.prediction(server)["status"] for server in ("web-01", "web-02")] == ["maintenance", "critical"]
     assert {n["server"] for n in told(empty_redis)} == {"web-02"}
     # Its alerts are there for whoever looks, with the reason why nobody was told.
     assert {a["suppressed"] for a in alerts.of_server("web-01")} == {"maintenance kernels"}
@@ -267,7 +268,7 @@ def test_alerts_of_others_go_on_beside_a_server_whose_own_raise(
     monkeypatch.setattr(alerting, "condition", poisoned)
     play({"bad-01": ("web", CALM[:2] + HIGH), "good-01": ("web", CALM[:2] + HIGH)})
     assert {n["server"] for n in told(empty_redis)} == {"good-01"}
-    assert {"bad-01", "good-01"} <= set(hot.read_latest(0))
+    assert {"bad-01", "good-01"} <= set(read_latest(0))
 
 
 def test_a_wish_that_changes_while_a_round_carries_out_the_one_before_is_carried_out_next(

@@ -7,7 +7,7 @@ from openmanager import archive, charts
 from openmanager.charts import hot as hot_samples
 from openmanager.errors import NotFound, StoreUnavailable
 from openmanager.settings import settings
-from openmanager.stores import history, hot, segments
+from openmanager.stores import history, hot, postgres, segments
 from openmanager.stores.redis import Redis, connect
 from openmanager.stores.segments import read_server_frames, segments_between, store_pushes
 from openmanager.telemetry.samples import MINUTE_MS, Push, Samples, from_points, merge
@@ -39,7 +39,7 @@ def due_ms(minute: int) -> int:
 def everything(server: str) -> Samples:
     """All samples of a server, hot and cold, as the charts join them."""
     frames = read_server_frames(server, [*segments_between(FIRST - 3_600_000, LATER_MS + 3_600_000), segments.BACKLOG])
-    cold = history.connect().read_blocks(server, FIRST - 3_600_000, LATER_MS + 3_600_000)
+    cold = history.read_blocks(server, FIRST - 3_600_000, LATER_MS + 3_600_000)
     return merge([*(f.read()[0] for f in frames), *cold])
 
 
@@ -64,7 +64,7 @@ def test_two_hours_across_the_seam_are_what_was_sent(stores_env: dict[str, str])
     pushes = minutes("web-01", FIRST, COUNT)
     play(pushes, every=5)
     hot_frames = read_server_frames("web-01", segments_between(FIRST, LATER_MS))
-    blocks = history.connect().read_blocks("web-01", FIRST, LATER_MS)
+    blocks = history.read_blocks("web-01", FIRST, LATER_MS)
     assert hot_frames
     assert blocks
     assert same_values(everything("web-01"), sent(pushes))
@@ -154,7 +154,7 @@ def test_nothing_is_lost_or_doubled_wherever_the_archive_dies(
         countdown = [call]
         with monkeypatch.context() as patch:
             patch.setattr(Redis, "run", dying(Redis.run, countdown, after))
-            patch.setattr(history.History, "run", dying(history.History.run, countdown, after))
+            patch.setattr(postgres.Postgres, "run", dying(postgres.Postgres.run, countdown, after))
             try:
                 archive.run(due_ms(COUNT - 1))
             except Killed:
@@ -199,7 +199,7 @@ def test_charts_reach_back_to_the_archives_mark_however_long_it_has_been_away(st
         store_pushes([push], int(push.samples.times[0]) + 500)
     stop_ms = LATER_MS + COUNT * MINUTE_MS
     hot_rows = hot_samples.samples("web-01", FIRST, stop_ms, stop_ms + 7 * 86_400_000)
-    found = merge([*hot_rows, *history.connect().read_blocks("web-01", FIRST, stop_ms)])
+    found = merge([*hot_rows, *history.read_blocks("web-01", FIRST, stop_ms)])
     assert same_values(found, sent([*pushes, *unarchived]))
 
 

@@ -12,7 +12,7 @@ from openmanager.audit import Broken, Head, digest, row_hash, verify
 from openmanager.errors import StoreUnavailable
 from openmanager.oncall import settings as desk
 from openmanager.settings import settings
-from openmanager.stores import audit, documents, history
+from openmanager.stores import audit, documents, postgres
 
 from functions.archive.handler import handler as archive_door
 from functions.audit.handler import handler as audit_door
@@ -111,7 +111,7 @@ def test_without_postgres_what_redis_alone_does_goes_on_and_the_log_names_it(
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/none")
     settings.cache_clear()
-    history.connect.cache_clear()
+    postgres.connect.cache_clear()
     assert ask(system_door, "POST", "/api/system/start", {"scenario": "spike"}).status == 200
     (lost,) = [record for record in caplog.records if record.name == audit.__name__]
     assert lost.audit == {  # type: ignore[attr-defined]
@@ -215,7 +215,7 @@ def test_a_log_that_was_written_anew_is_found_by_a_head_noted_before(five: str) 
 
 def test_changes_at_once_make_one_chain(stores_env: dict[str, str]) -> None:
     def add(name: str) -> None:
-        store = history.History(stores_env["DATABASE_URL"], 20)
+        store = postgres.Postgres(stores_env["DATABASE_URL"], 20)
         acting.begin(name, "192.0.2.9")
 
         def work(c: psycopg.Connection) -> None:

@@ -7,7 +7,7 @@ from contextlib import suppress
 import pytest
 from openmanager import archive, intake
 from openmanager.settings import settings
-from openmanager.stores import history, reset
+from openmanager.stores import postgres, reset
 from openmanager.stores.redis import Redis
 from openmanager.stores.segments import BACKLOG, read_server_frames, segments_between
 from openmanager.telemetry.samples import Push, from_points
@@ -65,7 +65,7 @@ def test_nothing_is_lost_wherever_a_function_dies_that_puts_samples_back(
         countdown = [call]
         with monkeypatch.context() as patch:
             patch.setattr(Redis, "run", dying(Redis.run, countdown, after))
-            patch.setattr(history.History, "run", dying(history.History.run, countdown, after))
+            patch.setattr(postgres.Postgres, "run", dying(postgres.Postgres.run, countdown, after))
             with suppress(Killed):
                 intake.keep([Push(f"{server}-other", from_points([("load_1m", now_ms, 1.0)]))], now_ms)
         assert intake.refill(now_ms) == 0

@@ -10,7 +10,7 @@ from openmanager import archive, charts, notify
 from openmanager.archive.days import _BATCH, SETTLED_AFTER_MS
 from openmanager.errors import InvalidInput, StoreUnavailable
 from openmanager.oncall import settings as oncall
-from openmanager.stores import blocks, history, hot, partitions
+from openmanager.stores import blocks, history, hot, partitions, postgres
 from openmanager.stores.partitions import DAY_MS, day_of
 from openmanager.stores.redis import Redis
 from openmanager.stores.segments import SEGMENT_MS, store_pushes
@@ -91,7 +91,7 @@ def test_a_closed_day_is_one_block_and_four_rollups_and_reads_the_same(stores_en
         assert (before[step].pop("resolution"), after.pop("resolution")) == ("raw", level)
         assert after == before[step]
         assert len(rows(url, f"SELECT 1 FROM rollups_{level}")) == 2
-    assert same_values(merge(history.connect().read_blocks("web-01", FIRST - HOUR_MS, settled())), sent)
+    assert same_values(merge(history.read_blocks("web-01", FIRST - HOUR_MS, settled())), sent)
 
 
 @pytest.mark.parametrize("stat", STATS)
@@ -210,7 +210,7 @@ def test_a_closed_block_that_is_damaged_is_set_aside_and_its_day_goes_on(stores_
     keep("web-01", late)
     assert archive.run(settled()).days == 1
     assert [key for (key,) in rows(url, "SELECT key FROM damaged_frames")] == ["blocks of a day"]
-    assert same_values(merge(history.connect().read_blocks("web-01", FIRST, settled())), late)
+    assert same_values(merge(history.read_blocks("web-01", FIRST, settled())), late)
 
 
 def test_a_damaged_rollup_is_passed_over(stores_env: dict[str, str]) -> None:
@@ -238,7 +238,7 @@ def test_a_run_killed_at_any_store_call_loses_and_doubles_nothing(
         countdown = [call]
         with monkeypatch.context() as patch:
             patch.setattr(Redis, "run", dying(Redis.run, countdown, after))
-            patch.setattr(history.History, "run", dying(history.History.run, countdown, after))
+            patch.setattr(postgres.Postgres, "run", dying(postgres.Postgres.run, countdown, after))
             try:
                 archive.run(now_ms)
             except Killed:
@@ -246,7 +246,7 @@ def test_a_run_killed_at_any_store_call_loses_and_doubles_nothing(
             break
     assert 8 <= call < 299
     # The first day's samples are past their time, its rollups are not.
-    left = merge(history.connect().read_blocks("web-01", FIRST, now_ms))
+    left = merge(history.read_blocks("web-01", FIRST, now_ms))
     assert same_values(left, sent.rows(sent.times >= FIRST + DAY_MS))
     assert rows(url, "SELECT span FROM blocks") == [(86400,)]
     assert rows(url, "SELECT day FROM rollups_1d ORDER BY 1") == [(day_of(FIRST),), (day_of(FIRST + DAY_MS),)]
@@ -282,7 +282,7 @@ def test_a_connection_cut_inside_a_transaction_leaves_all_or_nothing(
     monkeypatch.setattr(psycopg.Cursor, "execute", cutting)
     report = archive.run(settled())
     assert report.days == 1
-    assert same_values(merge(history.connect().read_blocks("web-01", FIRST, settled())), sent)
+    assert same_values(merge(history.read_blocks("web-01", FIRST, settled())), sent)
     assert rows(url, "SELECT span FROM blocks") == [(86400,)]
     assert rows(url, "SELECT count(*) FROM rollups_1m") == [(1,)]
 

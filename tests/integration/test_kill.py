@@ -114,7 +114,7 @@ def test_every_acknowledged_sample_survives_a_kill_of_everything(
     now_ms = int(time.time() * 1000)
     for server, sent in acknowledged.items():
         frames = read_server_frames(server, [*segments_between(now_ms - 2 * HOUR_MS, now_ms), BACKLOG])
-        cold = history.connect().read_blocks(server, now_ms - 2 * HOUR_MS, now_ms)
+        cold = history.read_blocks(server, now_ms - 2 * HOUR_MS, now_ms)
         stored = merge([*(frame.read()[0] for frame in frames), *cold])
         values = stored.values[:, stored.series.index("cpu_utilization")]
         found = dict(zip(stored.times.tolist(), values.tolist(), strict=True))

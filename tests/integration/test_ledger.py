@@ -10,7 +10,7 @@ import pytest
 from openmanager.archive import ledger, move
 from openmanager.stores import alerts, config, hot
 from openmanager.stores import ledger as stored
-from openmanager.stores.history import History
+from openmanager.stores.postgres import Postgres
 
 from functions.record.handler import handler as door
 from infra.local.stack import Upstash
@@ -137,7 +137,7 @@ def test_a_crash_between_record_and_ledger_loses_and_doubles_nothing(
         fields = {f"web-01|{minute}": json.dumps(body) for _, minute, body in said[: 40 * call]}
         empty_redis.command("HSET", "om:0:verdicts", *(part for item in fields.items() for part in item))
         with monkeypatch.context() as patch:
-            patch.setattr(History, "run", dying(History.run, [call % 3 + 1], after))
+            patch.setattr(Postgres, "run", dying(Postgres.run, [call % 3 + 1], after))
             with suppress(Killed):
                 move._move_verdicts(0, move.Report())
     move._move_verdicts(0, move.Report())

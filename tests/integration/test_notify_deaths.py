@@ -14,7 +14,7 @@ from openmanager import notify
 from openmanager.errors import StoreUnavailable
 from openmanager.notify import http
 from openmanager.settings import settings
-from openmanager.stores import history, reset
+from openmanager.stores import postgres, reset
 from openmanager.stores.redis import Redis
 
 from infra.local.stack import Upstash
@@ -183,7 +183,7 @@ def test_wherever_the_archive_dies_each_outcome_is_kept_once(
         countdown = [call]
         with monkeypatch.context() as patch:
             patch.setattr(Redis, "run", dying(Redis.run, countdown, after))
-            patch.setattr(history.History, "run", dying(history.History.run, countdown, after))
+            patch.setattr(postgres.Postgres, "run", dying(postgres.Postgres.run, countdown, after))
             with suppress(Killed):
                 notify.archive_outcomes(NOW_MS)
         notify.archive_outcomes(NOW_MS)

@@ -6,7 +6,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from openmanager import archive
-from openmanager.stores import history, partitions, rollups
+from openmanager.stores import partitions, postgres, rollups
 from openmanager.stores.partitions import DAY_MS, day_ms, day_of
 from openmanager.telemetry.blocks import encode_block
 from openmanager.telemetry.samples import MINUTE_MS, merge
@@ -108,7 +108,7 @@ def test_a_partition_that_is_being_read_is_left_for_the_next_run(stores_env: dic
 
 def test_partitions_are_made_ahead_and_once(stores_env: dict[str, str], empty_database: str) -> None:
     migrations.apply(empty_database)
-    made = history.History(empty_database, 3)
+    made = postgres.Postgres(empty_database, 3)
     try:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(partitions, "connect", lambda: made)
@@ -137,7 +137,7 @@ def test_rows_of_the_first_schema_are_carried_over(empty_database: str, tmp_path
                 (FIRST / 1000 + i * 4 * 86400, Jsonb({"n": i})),
             )
     migrations.apply(empty_database)
-    carried = history.History(empty_database, 3)
+    carried = postgres.Postgres(empty_database, 3)
     try:
         assert same_values(merge(carried.read_blocks("web-01", FIRST - DAY_MS, FIRST + DAY_MS)), sent)
         with pytest.MonkeyPatch.context() as patch:

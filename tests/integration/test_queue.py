@@ -11,7 +11,8 @@ import pytest
 from openmanager.settings import settings
 from openmanager.stores import feed, hot, queue, segments
 from openmanager.stores.redis import Redis
-from openmanager.stores.segments import shard_of, store_pushes
+from openmanager.stores.segments import store_pushes
+from openmanager.stores.shards import shard_of
 from openmanager.telemetry.samples import MINUTE_MS
 from openmanager.watch import rounds
 

@@ -8,7 +8,7 @@ import pytest
 from openmanager import archive
 from openmanager.catalog import COLUMN
 from openmanager.settings import settings
-from openmanager.stores import history, hot, past, segments
+from openmanager.stores import hot, past, postgres, segments
 from openmanager.stores.segments import store_pushes
 from openmanager.telemetry.samples import MINUTE_MS, Push, from_points
 from openmanager.watch import judge as judging
@@ -96,7 +96,7 @@ def test_what_has_no_place_in_a_hash_is_set_aside_for_a_person(
     push(0, GOOD)
     rounds.tick(due_ms(0))
     assert archive.run(FIRST + 3 * 3_600_000).damaged == 3
-    rows = history.connect().run(lambda c: c.execute("SELECT field FROM damaged_frames ORDER BY 1").fetchall())
+    rows = postgres.connect().run(lambda c: c.execute("SELECT field FROM damaged_frames ORDER BY 1").fetchall())
     assert [field for (field,) in rows] == sorted((BAD, f"{BAD}|later|0000", f"{BAD}|baseline"))
 
 

@@ -9,7 +9,7 @@ import pytest
 from openmanager import archive
 from openmanager.settings import settings
 from openmanager.stores import hot, past, segments
-from openmanager.stores.history import History
+from openmanager.stores.postgres import Postgres
 from openmanager.stores.redis import Redis
 from openmanager.stores.segments import store_pushes
 from openmanager.telemetry.samples import MINUTE_MS, Push, merge
@@ -198,7 +198,7 @@ def test_a_rebuild_cut_off_at_any_store_call_is_finished_by_the_next(
         countdown = [deaths + 1]
         with monkeypatch.context() as patch:
             patch.setattr(Redis, "run", dying(Redis.run, countdown, after))
-            patch.setattr(History, "run", dying(History.run, countdown, after))
+            patch.setattr(Postgres, "run", dying(Postgres.run, countdown, after))
             try:
                 # The round after the loss, the rebuilding, and the round that takes it on:
                 rounds.run_shard(0, FIRST // MINUTE_MS + 59, rounds.Report(0), lambda: False)

@@ -51,7 +51,7 @@ def test_the_pages_are_what_was_sent_across_the_seam_and_midnight(
     archive.run(LATER_MS)
     store_pushes([pushes[70]], LATER_MS)
     assert read_server_frames("web-01", segments_between(FIRST, LATER_MS))
-    assert history.connect().read_blocks("web-01", FIRST, LATER_MS)
+    assert history.read_blocks("web-01", FIRST, LATER_MS)
     found = pages("web-01", FIRST - 86_400_000 * 3, LATER_MS, LATER_MS)
     assert all(0 < len(p["times"]) * len(p["series"]) <= 200 for p in found)
     assert {(p["server"], p["attributes"]["role"]) for p in found} == {("web-01", "web")}

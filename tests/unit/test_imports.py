@@ -34,7 +34,7 @@ HEAVY = frozenset(
 NEEDS = {
     "ingest": {"fastapi", "mangum", "numpy", "google.protobuf", "cramjam", "httpx"},
     "servers": {"fastapi", "mangum", "numpy", "httpx", "psycopg"},
-    "predictions": {"fastapi", "mangum", "numpy", "httpx"},
+    "predictions": {"fastapi", "mangum", "httpx"},
     "stream": {"fastapi", "mangum", "numpy", "httpx"},
     "live": {"fastapi", "mangum", "numpy", "httpx"},
     "dashboard": {"fastapi", "mangum", "httpx"},
@@ -66,7 +66,7 @@ NEEDS = {
         "httpx",
         "openmanager.inference.runtime",
     },
-    "notifications": {"fastapi", "mangum", "numpy", "httpx", "psycopg"},
+    "notifications": {"fastapi", "mangum", "httpx", "psycopg"},
     # It replays lost pasts through the models.
     "archive": {
         "numpy",
@@ -77,16 +77,16 @@ NEEDS = {
         "aws_lambda_powertools",
         "openmanager.inference.runtime",
     },
-    "audit": {"fastapi", "mangum", "numpy", "httpx", "psycopg"},
+    "audit": {"fastapi", "mangum", "httpx", "psycopg"},
     # PyJWT reaches for cryptography where it is installed.
-    "auth": {"fastapi", "mangum", "numpy", "httpx", "psycopg", "jwt", "cryptography"},
-    "access": {"fastapi", "mangum", "numpy", "httpx", "psycopg", "jwt", "cryptography"},
+    "auth": {"fastapi", "mangum", "httpx", "psycopg", "jwt", "cryptography"},
+    "access": {"fastapi", "mangum", "httpx", "psycopg", "jwt", "cryptography"},
     "assistant": {"fastapi", "mangum", "numpy", "httpx", "psycopg"},
     # The library mcp it loads when it is first asked (functions/mcp/handler.py says why).
-    "mcp": {"fastapi", "mangum", "numpy", "httpx"},
-    "alerts": {"fastapi", "mangum", "numpy", "httpx", "psycopg"},
+    "mcp": {"fastapi", "mangum", "httpx"},
+    "alerts": {"fastapi", "mangum", "httpx", "psycopg"},
     "incidents": {"fastapi", "mangum", "numpy", "httpx", "psycopg"},
-    "record": {"fastapi", "mangum", "numpy", "httpx", "psycopg"},
+    "record": {"fastapi", "mangum", "httpx", "psycopg"},
     "replay": {
         "fastapi",
         "mangum",
@@ -97,8 +97,8 @@ NEEDS = {
         "ai_edge_litert",
         "openmanager.inference.runtime",
     },
-    "rules": {"fastapi", "mangum", "numpy", "httpx", "psycopg"},
-    "silences": {"fastapi", "mangum", "numpy", "httpx", "psycopg"},
+    "rules": {"fastapi", "mangum", "httpx", "psycopg"},
+    "silences": {"fastapi", "mangum", "httpx", "psycopg"},
 }
 FUNCTIONS = sorted(p.parent.name for p in (ROOT / "functions").glob("*/handler.py"))
 
@@ -139,10 +139,36 @@ FLOORS = [
     {"assistant", "cli", "mcp"},
     {"tools", "sidecar"},
     {"watch", "demo"},
-    {"fleet", "charts", "archive", "intake", "web", "notify", "evaluation", "oncall", "security", "feed"},
+    {
+        "fleet",
+        "predictions",
+        "charts",
+        "archive",
+        "intake",
+        "web",
+        "notify",
+        "evaluation",
+        "oncall",
+        "security",
+        "feed",
+    },
     {"sources", "inference", "stores", "alerts", "ledger"},
     {"telemetry", "audit"},
-    {"catalog", "suppliers", "settings", "parameters", "signature", "errors", "logs", "measures", "acting", "whole"},
+    {
+        "catalog",
+        "suppliers",
+        "settings",
+        "parameters",
+        "signature",
+        "errors",
+        "logs",
+        "measures",
+        "acting",
+        "whole",
+        "names",
+        "spans",
+        "json_body",
+    },
 ]
 # Neighbours on one floor that may know each other, and in which direction.
 SIDEWAYS = {

@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from openmanager.catalog import METRIC, METRICS
+from openmanager.catalog import METRICS
 from openmanager.errors import DamagedFrame, NotFound
 from openmanager.settings import settings
-from openmanager.stores import hot
+from openmanager.stores.latest import read_latest, read_server_latest
 from openmanager.stores.segments import (
-    BACKLOG,
     StoredFrame,
     read_server_frames,
     read_shard_frames,
@@ -33,7 +32,7 @@ def listing(now_ms: int | None = None) -> list[dict[str, Any]]:
     now_ms = now_ms or _now_ms()
     found = []
     for shard in range(settings().shards):
-        latest = hot.read_latest(shard)
+        latest = read_latest(shard)
         frames: dict[str, list[StoredFrame]] = defaultdict(list)
         for frame in read_shard_frames(shard, segments_between(now_ms, now_ms)):
             frames[frame.server].append(frame)
@@ -44,60 +43,11 @@ def listing(now_ms: int | None = None) -> list[dict[str, Any]]:
 def detail(server: str, now_ms: int | None = None) -> dict[str, Any]:
     """One server as in `listing`, with its whole verdict. Raises NotFound."""
     now_ms = now_ms or _now_ms()
-    latest = hot.read_server_latest(server)
+    latest = read_server_latest(server)
     frames = read_server_frames(server, segments_between(now_ms, now_ms))
     if latest is None and not frames:
         raise NotFound(f"server {server!r} has sent nothing")
     return _entry(server, latest, frames) | {"verdict": latest["verdict"] if latest else None}
-
-
-def prediction(server: str) -> dict[str, Any]:
-    """The last verdict on a server. Raises NotFound, saying whether the server is unknown or not judged yet."""
-    latest = hot.read_server_latest(server)
-    if latest and latest["verdict"]:
-        verdict: dict[str, Any] = latest["verdict"]
-        return verdict
-    now_ms = _now_ms()
-    if read_server_frames(server, [*segments_between(now_ms, now_ms), BACKLOG]):
-        raise NotFound(f"server {server!r} has not been judged yet: its first verdict comes with the next round")
-    raise NotFound(f"server {server!r} has sent nothing")
-
-
-def outlooks(servers: Sequence[str]) -> list[dict[str, Any]]:
-    """What is ahead of some servers, in the order asked for: the metric that the risk is about, measured and forecast.
-
-    Servers that were not judged yet are not among them. Raises StoreUnavailable.
-    """
-    found = hot.read_outlooks(servers)
-    return [_outlook(server, *found[server]) for server in dict.fromkeys(servers) if server in found]
-
-
-def _outlook(server: str, verdict: Mapping[str, Any], about: Mapping[str, Any] | None) -> dict[str, Any]:
-    nothing = {"metric": None, "limit": None, "critical": None, "unit": None, "history": None, "forecast": None}
-    if about is None:
-        return {"server": server, **nothing, "next": None, "risk": verdict["risk"]}
-    ahead = verdict["forecasts"].get(about["metric"])
-    return {
-        "server": server,
-        "metric": about["metric"],
-        "limit": about["limit"],
-        "critical": about["critical"],
-        "unit": METRIC[about["metric"]].unit,
-        "history": {"start": about["start"], "step": 60, "values": about["values"]},
-        "forecast": ahead and {"at": verdict["minute"] + 60, "step": 60, **ahead},
-        "next": about["next"],
-        "risk": verdict["risk"],
-    }
-
-
-def predictions() -> list[dict[str, Any]]:
-    """The last verdict on every server that has one, with its attributes, by name."""
-    found = [item for shard in range(settings().shards) for item in hot.read_latest(shard).items()]
-    return [
-        {**latest["verdict"], "role": latest["attributes"].get("role", "")}
-        for _, latest in sorted(found, key=lambda item: item[0])
-        if latest["verdict"]
-    ]
 
 
 def _entry(server: str, latest: Mapping[str, Any] | None, frames: Sequence[StoredFrame]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from openmanager.alerts.texts import MOST_NAMES, NAMES, TEXT, are_names, storable
 from openmanager.errors import InvalidInput
-from openmanager.telemetry.samples import LATEST_S
+from openmanager.spans import LATEST_S
 from openmanager.whole import whole
 
 LONGEST_SILENCE_S = 30 * 86_400

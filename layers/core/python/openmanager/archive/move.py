@@ -18,6 +18,7 @@ from openmanager.errors import DamagedFrame
 from openmanager.oncall import settings as oncall
 from openmanager.settings import settings
 from openmanager.stores import alerts, blocks, config, history, hot, partitions
+from openmanager.stores.latest import read_latest
 from openmanager.stores.segments import (
     BACKLOG,
     SEGMENT_MS,
@@ -70,7 +71,7 @@ def run(now_ms: int, out_of_time: Callable[[], bool] = lambda: False) -> Report:
         notify.republish_targets()
         notify.archive_outcomes(now_ms)
     for shard in range(settings().shards):
-        latest = hot.read_latest(shard)
+        latest = read_latest(shard)
         judged = {s: v["verdict"]["minute"] * 1000 for s, v in latest.items() if v["verdict"]}
         _move_verdicts(shard, report)
         _move_transitions(shard, report)
@@ -78,7 +79,7 @@ def run(now_ms: int, out_of_time: Callable[[], bool] = lambda: False) -> Report:
         _move_segments(shard, judged, now_ms, report, out_of_time)
         seen = {server: (entry["attributes"], entry["seen"], entry["seen"]) for server, entry in latest.items()}
         if seen:
-            history.connect().store_servers(seen)
+            history.store_servers(seen)
     if hourly:
         ledger.end_gone(now_ms)
         ledger.mute(now_ms)
@@ -136,7 +137,7 @@ def _move_hash(key: str, judged: Mapping[str, int], now_ms: int, report: Report)
             rows = samples.rows(samples.times // SEGMENT_MS == segment)
             tables[frame.server, int(segment) * SEGMENT_MS // 1000].append(rows)
     if damaged:
-        history.connect().store_damaged(damaged)
+        history.store_damaged(damaged)
         report.damaged += len(damaged)
     if tables:
         blocks.store_segments({where: merge(parts) for where, parts in tables.items()})

@@ -5,7 +5,6 @@ Reads the stores; knows nothing of HTTP.
 
 from openmanager.charts.grid import KEYS, MAX_POINTS, STEP, Range, metrics
 from openmanager.charts.raw import CURSOR, page
-from openmanager.charts.span import INSTANT, span
 from openmanager.telemetry.rollups import STATS
 
-__all__ = ["CURSOR", "INSTANT", "KEYS", "MAX_POINTS", "STATS", "STEP", "Range", "metrics", "page", "span"]
+__all__ = ["CURSOR", "KEYS", "MAX_POINTS", "STATS", "STEP", "Range", "metrics", "page"]

@@ -11,7 +11,8 @@ from openmanager.catalog import COLUMN, METRIC_KEYS, METRICS
 from openmanager.charts import hot as hot_samples
 from openmanager.charts.resolution import RAW, choose
 from openmanager.errors import InvalidInput, NotFound
-from openmanager.stores import history, hot, rollups
+from openmanager.stores import history, rollups
+from openmanager.stores.latest import read_server_latest
 from openmanager.stores.partitions import BLOCKS, DAY_MS, day_ms, day_of
 from openmanager.telemetry.rollups import LEVELS, NO_VERDICTS, STATS, Judged, Rollup, compute, join, regroup
 from openmanager.telemetry.samples import Samples, merge
@@ -92,7 +93,7 @@ def metrics(
     level, step_ms = choose(span.start_ms, span.step_ms, now_ms)
     span = span.widened(step_ms)
     resolution, rollup = _rollup(server, span, level, now_ms)
-    if rollup.empty and hot.read_server_latest(server) is None and history.connect().read_server(server) is None:
+    if rollup.empty and read_server_latest(server) is None and history.read_server(server) is None:
         raise NotFound(f"server {server!r} has sent nothing")
     values = getattr(rollup, stat)
     starts = np.arange(span.start_ms, span.stop_ms, span.step_ms)
@@ -123,14 +124,14 @@ def _rollup(server: str, span: Range, level: str, now_ms: int) -> tuple[str, Rol
     closed = {} if level == RAW else _closed(server, span, level, tables, now_ms)
     first, last = day_of(span.start_ms), day_of(min(span.stop_ms - 1, newest))
     if not closed:
-        table = merge([*tables, *history.connect().read_blocks(server, span.start_ms - LOOKBACK_MS, span.stop_ms)])
+        table = merge([*tables, *history.read_blocks(server, span.start_ms - LOOKBACK_MS, span.stop_ms)])
         judged = _judged(server, _days(first, last, now_ms))
         return RAW, compute(table, judged, span.start_ms, span.stop_ms, [span.step_ms])[0]
     bucket_ms = LEVELS[level]
     parts = list(closed.values())
     spans = _open_spans(first, last, closed)
     reads = [(start - LOOKBACK_MS, stop) for start, stop in spans]
-    table = merge([*tables, *history.connect().read_spans(server, reads)])
+    table = merge([*tables, *history.read_spans(server, reads)])
     open_days = [d for start, stop in spans for d in _days(day_of(start), day_of(stop - 1), now_ms)]
     judged = _judged(server, open_days)
     for start, stop in spans:

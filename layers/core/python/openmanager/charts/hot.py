@@ -2,7 +2,8 @@
 
 from openmanager.errors import DamagedFrame
 from openmanager.stores import hot
-from openmanager.stores.segments import BACKLOG, SEGMENT_MS, read_server_frames, segments_between, shard_of
+from openmanager.stores.segments import BACKLOG, SEGMENT_MS, read_server_frames, segments_between
+from openmanager.stores.shards import shard_of
 from openmanager.telemetry.samples import Samples
 
 # How far back to look before the archive has ever run.

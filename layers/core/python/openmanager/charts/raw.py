@@ -8,7 +8,8 @@ import numpy as np
 
 from openmanager.charts import hot as hot_samples
 from openmanager.errors import DamagedFrame, InvalidInput, NotFound
-from openmanager.stores import history, hot
+from openmanager.stores import history
+from openmanager.stores.latest import read_server_latest
 from openmanager.stores.segments import BACKLOG, StoredFrame, read_server_frames, segments_between
 from openmanager.telemetry.samples import LABEL_PREFIX, Samples, merge
 
@@ -60,14 +61,14 @@ def _rows(server: str, first_ms: int, stop_ms: int, now_ms: int) -> tuple[Sample
     while True:
         ahead = hot_times[(hot_times >= first_ms) & (hot_times < stop_ms)]
         starts = [int(ahead.min())] if len(ahead) else []
-        block = history.connect().next_block(server, first_ms, stop_ms)
+        block = history.next_block(server, first_ms, stop_ms)
         if block is not None:
             starts.append(max(block, first_ms))
         if not starts:
             return merge([]), None
         begin = min(starts)
         end = min((begin // _DAY_MS + 1) * _DAY_MS, stop_ms)
-        table = merge([*hot_tables, *history.connect().read_blocks(server, begin, end - 1)])
+        table = merge([*hot_tables, *history.read_blocks(server, begin, end - 1)])
         table = table.rows((table.times >= begin) & (table.times < end))
         limit = max(1, MAX_CELLS // max(1, len(table.series)))
         if len(table) > limit:
@@ -78,8 +79,8 @@ def _rows(server: str, first_ms: int, stop_ms: int, now_ms: int) -> tuple[Sample
 
 
 def _attributes(server: str, now_ms: int) -> dict[str, str] | None:
-    latest = hot.read_server_latest(server)
-    known: dict[str, str] | None = latest["attributes"] if latest else history.connect().read_server(server)
+    latest = read_server_latest(server)
+    known: dict[str, str] | None = latest["attributes"] if latest else history.read_server(server)
     if known is not None:
         return known
     # Before the first round only the frames tell.

@@ -10,8 +10,9 @@ from openmanager.alerts.rules import OURSELVES
 from openmanager.alerts.texts import storable
 from openmanager.errors import InvalidInput, NotFound
 from openmanager.oncall.standing import RANK, open_alerts, order, requests, shown
-from openmanager.stores import alerts, audit, config, hot
-from openmanager.stores.segments import shard_of
+from openmanager.stores import alerts, audit, config
+from openmanager.stores.latest import read_book
+from openmanager.stores.shards import shard_of
 
 PAGE = 200
 _LONGEST_NOTE = 500
@@ -90,7 +91,7 @@ def _events(found: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 def _book(server: str) -> list[dict[str, Any]]:
     # What is said of ourselves is the first shard's (watch.alerting).
-    text = hot.read_book(0 if server == OURSELVES else shard_of(server), server)
+    text = read_book(0 if server == OURSELVES else shard_of(server), server)
     found: list[dict[str, Any]] = json.loads(text)["alerts"] if text else []
     return found
 

@@ -8,7 +8,8 @@ from openmanager.catalog import METRIC
 from openmanager.errors import NotFound
 from openmanager.oncall import settings as desk
 from openmanager.settings import settings
-from openmanager.stores import hot, ledger, verdicts
+from openmanager.stores import ledger, verdicts
+from openmanager.stores.latest import read_latest
 
 # How far back alike minutes are looked for: verdicts are kept for 30 days.
 _PAST_S = 30 * 86_400
@@ -26,7 +27,7 @@ def explain(server: str) -> dict[str, Any]:
     minute of its own past by the autoencoder's code, and whether an incident followed; `depends_on` and `affects` the
     servers of roles that it needs and that need it, with their status.
     """
-    fleet = {s: v for shard in range(settings().shards) for s, v in hot.read_latest(shard).items()}
+    fleet = {s: v for shard in range(settings().shards) for s, v in read_latest(shard).items()}
     found = fleet.get(server)
     if not found or not found["verdict"]:
         raise NotFound(f"server {server!r} has not been judged")

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from openmanager.settings import settings
-from openmanager.stores import config, hot
+from openmanager.stores import config
+from openmanager.stores.latest import read_books
 
 RANK = {"critical": 0, "warning": 1}
 _STATES = ("firing", "nodata", "recovering", "acknowledged", "pending")
@@ -19,7 +20,7 @@ def open_alerts() -> list[dict[str, Any]]:
     wishes = requests()
     found = [
         shown(alert, wishes.get(f"{server}|{alert['rule']}"))
-        for server, text in hot.read_books(range(settings().shards)).items()
+        for server, text in read_books(range(settings().shards)).items()
         for alert in json.loads(text)["alerts"]
     ]
     return sorted(found, key=order)

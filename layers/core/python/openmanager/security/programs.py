@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from openmanager.errors import InvalidInput, NotFound
+from openmanager.names import SERVER_ID
 from openmanager.security import keys
 from openmanager.security.roles import ROLES, read_role
-from openmanager.sources.limits import SERVER_ID
 from openmanager.stores import admission, identity
 from openmanager.whole import whole
 

@@ -3,7 +3,8 @@
 from typing import Any
 
 from openmanager.catalog import METRIC, PARTS
-from openmanager.sources.limits import HIGHEST, LABEL_NAME, MAX_ATTRIBUTE, MAX_LABEL_VALUE, OVERSHOOT, SERVER_ID
+from openmanager.names import SERVER_ID
+from openmanager.sources.limits import HIGHEST, LABEL_NAME, MAX_ATTRIBUTE, MAX_LABEL_VALUE, OVERSHOOT
 from openmanager.sources.native import MAX_SERVERS
 
 JSON = dict[str, Any]

@@ -1,18 +1,14 @@
 """What every format's parser hands back, and the bounds that all of them obey, stated here only."""
 
-import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
 
 from openmanager.catalog import METRIC, PARTS
-from openmanager.errors import InvalidInput, PayloadTooLarge
+from openmanager.errors import InvalidInput
 from openmanager.telemetry.baselines import LIMIT
-from openmanager.telemetry.samples import SERVER_ID as SERVER_ID
 from openmanager.telemetry.samples import Push, from_points
 
-SERVER_ID_RULE = "must be 1 to 128 letters, digits and . _ : - and begin with a letter or digit"
 LABEL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
 
 MAX_FUTURE_MS = 10 * 60_000
@@ -33,8 +29,6 @@ MAX_LABEL_VALUE = 256
 MAX_CELLS = 2_000_000
 # Values in one request, usable or not: a hundred times what senders put in one, and some 60 MB while it is read.
 MAX_SAMPLES = 200_000
-# Objects and lists in a JSON body. Decoded, an empty one takes thirty times its two characters.
-MAX_CONTAINERS = 300_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,16 +93,3 @@ def push_of(
     if needed > cells:
         raise InvalidInput(server, f"more than {MAX_CELLS} instants × series in one request")
     return Push(server, from_points(rows), attributes), cells - needed
-
-
-def json_object(body: bytes) -> dict[str, Any]:
-    """A body that is a JSON object. Raises InvalidInput; PayloadTooLarge where decoding would take too much memory."""
-    if body.count(b"{") + body.count(b"[") > MAX_CONTAINERS:
-        raise PayloadTooLarge(f"the body has more than {MAX_CONTAINERS} objects and lists; send less at once")
-    try:
-        document = json.loads(body)
-    except (ValueError, RecursionError) as fault:
-        raise InvalidInput("body", f"is not JSON: {fault}") from None
-    if not isinstance(document, dict):
-        raise InvalidInput("body", "must be an object")
-    return document

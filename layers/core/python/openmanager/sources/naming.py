@@ -2,7 +2,8 @@
 
 import re
 
-from openmanager.sources.limits import MAX_ATTRIBUTE, MAX_INSTANCE_LENGTH, MAX_LABEL_VALUE, SERVER_ID
+from openmanager.names import SERVER_ID
+from openmanager.sources.limits import MAX_ATTRIBUTE, MAX_INSTANCE_LENGTH, MAX_LABEL_VALUE
 from openmanager.suppliers import IGNORED_DEVICES, PARTITION
 
 _UNFIT = re.compile(r"[^A-Za-z0-9._:-]")

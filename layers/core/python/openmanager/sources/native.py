@@ -16,6 +16,8 @@ from typing import Any
 
 from openmanager.catalog import PARTS, Kind
 from openmanager.errors import InvalidInput, PayloadTooLarge
+from openmanager.json_body import json_object
+from openmanager.names import SERVER_ID, SERVER_ID_RULE
 from openmanager.sources.limits import (
     LABEL_NAME,
     MAX_ATTRIBUTE,
@@ -24,11 +26,8 @@ from openmanager.sources.limits import (
     MAX_LABEL_VALUE,
     MAX_LABELS,
     MAX_SAMPLES,
-    SERVER_ID,
-    SERVER_ID_RULE,
     Parsed,
     Rejection,
-    json_object,
     push_of,
     time_refusal,
     value_refusal,

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from openmanager.errors import InvalidInput, PayloadTooLarge, UnsupportedMediaType
+from openmanager.json_body import json_object
 from openmanager.sources import wire
-from openmanager.sources.limits import json_object
 
 Encoding = Literal["application/x-protobuf", "application/json"]
 Form = Literal["gauge", "cumulative", "delta"]

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from openmanager.catalog import part_of
 from openmanager.errors import InvalidInput
 from openmanager.sources.limits import MAX_VALUE
-from openmanager.telemetry.samples import LATEST_S, MINUTE_MS, Samples
+from openmanager.spans import LATEST_S
+from openmanager.telemetry.samples import MINUTE_MS, Samples
 from openmanager.telemetry.windows import metrics
 
 TIME_NAMES = ("time", "timestamp", "ts", "datetime", "date")

@@ -1,4 +1,4 @@
-"""Redis (hot), Postgres (history), the live feed and the queue of rounds.
+"""Redis (hot), Postgres (history and what people set), the live feed and the queue of rounds.
 
 Commands and SQL are written out here and nowhere else.
 """
@@ -8,7 +8,7 @@ import sys
 
 def reset() -> None:
     """Forget every connection of this process, so that the next call connects by the settings of then."""
-    for name in ("redis", "history"):
+    for name in ("redis", "postgres"):
         if module := sys.modules.get(f"openmanager.stores.{name}"):
             if module.connect.cache_info().currsize:
                 module.connect().close()

@@ -6,7 +6,7 @@ from typing import Any
 import psycopg
 from psycopg.types.json import Jsonb
 
-from openmanager.stores.history import connect, instant
+from openmanager.stores.postgres import connect, instant
 
 
 def store(transitions: Iterable[Mapping[str, Any]]) -> None:

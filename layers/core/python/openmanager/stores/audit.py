@@ -9,7 +9,7 @@ import psycopg
 from openmanager import acting
 from openmanager.audit import START, Head, digest, row_hash
 from openmanager.errors import InvalidSettings, StoreUnavailable
-from openmanager.stores.history import connect
+from openmanager.stores.postgres import connect
 
 # Whoever adds a row takes turns, to the end of the transaction: the next row is bound to this one.
 _LOCK = 0x6F6D_6175

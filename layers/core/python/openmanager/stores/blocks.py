@@ -13,8 +13,9 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from openmanager.errors import DamagedFrame
-from openmanager.stores.history import SET_ASIDE, connect, instant
+from openmanager.stores.history import SET_ASIDE
 from openmanager.stores.partitions import BLOCKS, DAY_MS, PREDICTIONS, day_of, ensure
+from openmanager.stores.postgres import connect, instant
 from openmanager.telemetry.blocks import decode_block, encode_block
 from openmanager.telemetry.samples import Samples, merge
 from openmanager.telemetry.windows import LOOKBACK_MS

@@ -7,7 +7,7 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from openmanager.stores import audit
-from openmanager.stores.history import connect
+from openmanager.stores.postgres import connect
 
 # Whoever changes or publishes documents takes turns, so that what is published last is what was stored last.
 _LOCK = 0x6F6D_646F

@@ -9,7 +9,7 @@ import psycopg
 from psycopg.rows import class_row
 
 from openmanager.stores import audit
-from openmanager.stores.history import connect
+from openmanager.stores.postgres import connect
 
 # Whoever changes keys takes turns, so that what is published last is what was stored last.
 _LOCK = 0x6F6D_6B79

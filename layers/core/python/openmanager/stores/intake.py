@@ -10,7 +10,7 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from openmanager.errors import DamagedFrame
-from openmanager.stores.history import connect
+from openmanager.stores.postgres import connect
 from openmanager.telemetry.blocks import decode_block, encode_block
 from openmanager.telemetry.samples import Push
 

@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 from psycopg.types.json import Jsonb
 
-from openmanager.stores.history import connect, instant
+from openmanager.stores.postgres import connect, instant
 
 _MINUTE_S = 60
 Sums = dict[str, Any]

@@ -9,7 +9,7 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from openmanager.stores import audit
-from openmanager.stores.history import connect, instant
+from openmanager.stores.postgres import connect, instant
 
 # Whoever changes or publishes targets takes turns, so that what is published last is what was stored last.
 _LOCK = 0x6F6D_6E74

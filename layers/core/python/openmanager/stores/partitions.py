@@ -11,7 +11,7 @@ from typing import Any, Literal
 import psycopg
 from psycopg import sql
 
-from openmanager.stores.history import connect
+from openmanager.stores.postgres import connect
 
 DAY_MS = 86_400_000
 # How long a statement of ours may hold up readers of a table before it gives way and tries again at the next run.

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from openmanager.stores.history import connect as history
-from openmanager.stores.history import instant
+from openmanager.stores.postgres import connect as history
+from openmanager.stores.postgres import instant
 from openmanager.stores.redis import connect as redis
 from openmanager.stores.redis import pairs
 

@@ -15,8 +15,8 @@ import psycopg
 
 from openmanager.errors import DamagedFrame
 from openmanager.stores.blocks import read_aside
-from openmanager.stores.history import connect, instant
 from openmanager.stores.partitions import BLOCKS, DAY_MS, ROLLUPS, Partitioned, day_ms, day_of, ensure
+from openmanager.stores.postgres import connect, instant
 from openmanager.telemetry.blocks import encode_block
 from openmanager.telemetry.rollup_codec import decode, encode
 from openmanager.telemetry.rollups import NO_VERDICTS, Judged, Rollup

@@ -13,16 +13,17 @@ import secrets
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from zlib import crc32
 
 import numpy as np
 
 from openmanager.errors import DamagedFrame
+from openmanager.names import SERVER_ID
 from openmanager.settings import settings
 from openmanager.stores.feed import LIVE, LIVE_LENGTH, WATCHED
 from openmanager.stores.redis import connect, pairs
+from openmanager.stores.shards import shard_of
 from openmanager.telemetry import frames
-from openmanager.telemetry.samples import MINUTE_MS, SERVER_ID, Push, Samples
+from openmanager.telemetry.samples import MINUTE_MS, Push, Samples
 
 SEGMENT_MS = 600_000
 BACKLOG = "backlog"
@@ -56,11 +57,6 @@ _baselines: OrderedDict[tuple[str, int], frames.Baseline] = OrderedDict()
 def forget_baselines() -> None:
     """Take no baseline for stored any more."""
     _baselines.clear()
-
-
-def shard_of(server: str) -> int:
-    """The shard that a server belongs to."""
-    return crc32(server.encode()) % settings().shards
 
 
 def segment_of(ms: int) -> int:
@@ -223,6 +219,11 @@ def segments_between(first_ms: int, last_ms: int) -> list[int]:
     """Segments whose hashes may hold rows of [first, last]: a frame may begin one segment earlier."""
     start, stop = segment_of(first_ms - SEGMENT_MS), segment_of(last_ms)
     return list(range(start, stop + 1, SEGMENT_MS // 1000))
+
+
+def has_sent(server: str, now_ms: int) -> bool:
+    """Whether any of a server's frames are here."""
+    return bool(read_server_frames(server, [*segments_between(now_ms, now_ms), BACKLOG]))
 
 
 def read_server_frames(server: str, segments: Sequence[int | str]) -> list[StoredFrame]:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from openmanager.stores.history import connect, instant
+from openmanager.stores.postgres import connect, instant
 
 
 def anomalous(server: str, start_s: float, stop_s: float, limit: int) -> list[dict[str, Any]]:

@@ -1,6 +1,5 @@
 """Samples of one server as a table, and the push that carries them."""
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -8,9 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 MINUTE_MS = 60_000
-# The year 5138: far beyond it neither Python nor Postgres has dates.
-LATEST_S = 10**11
-SERVER_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 # How labels are told apart from the other attributes in the flat mapping that a push carries.
 LABEL_PREFIX = "labels."
 

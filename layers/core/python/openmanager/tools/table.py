@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from openmanager import charts, fleet
+from openmanager import charts, fleet, predictions
 from openmanager.ledger.record import record
 from openmanager.oncall import alerts
 from openmanager.oncall import settings as desk
@@ -106,8 +106,8 @@ def _silence(asked: Mapping[str, Any], caller: Caller) -> Any:
 TOOLS: Mapping[str, Tool] = {
     "list_servers": Tool(lambda _, caller: {"servers": fleet.listing(caller.now_ms)}, "/api/servers"),
     "get_server": Tool(lambda asked, caller: fleet.detail(asked["server"], caller.now_ms), "/api/servers/{id}"),
-    "list_predictions": Tool(lambda *_: {"predictions": fleet.predictions()}, "/api/servers/{id}/prediction"),
-    "get_prediction": Tool(lambda asked, _: fleet.prediction(asked["server"]), "/api/servers/{id}/prediction"),
+    "list_predictions": Tool(lambda *_: {"predictions": predictions.predictions()}, "/api/servers/{id}/prediction"),
+    "get_prediction": Tool(lambda asked, _: predictions.prediction(asked["server"]), "/api/servers/{id}/prediction"),
     "query_metrics": Tool(_metrics, "/api/servers/{id}/metrics"),
     "explain_server": Tool(lambda asked, _: explain(asked["server"]), "/api/servers/{id}/explanation"),
     "list_alerts": Tool(_alerts, "/api/alerts"),

@@ -13,7 +13,8 @@ import numpy as np
 from openmanager.errors import DamagedFrame
 from openmanager.settings import settings
 from openmanager.stores import history, hot, past
-from openmanager.stores.segments import BACKLOG, SEGMENT_MS, read_shard_frames, segments_between, shard_of
+from openmanager.stores.segments import BACKLOG, SEGMENT_MS, read_shard_frames, segments_between
+from openmanager.stores.shards import shard_of
 from openmanager.telemetry.samples import MINUTE_MS, Samples, merge
 from openmanager.telemetry.scaling import WARM_UP
 from openmanager.watch.rebuild import PAST, REACH_MIN, rebuild, split
@@ -143,9 +144,7 @@ def _hot_samples(shard: int, servers: list[str], now_ms: int) -> dict[str, Sampl
 def _rebuilt(servers: list[str], wanted: list[_Wanted], still_hot: Mapping[str, Samples]) -> States:
     """The records; a history that cannot be learnt from gives one that knows nothing."""
     histories = [
-        merge(
-            [*history.connect().read_blocks(server, w.first * MINUTE_MS, (w.last + 1) * MINUTE_MS), still_hot[server]]
-        )
+        merge([*history.read_blocks(server, w.first * MINUTE_MS, (w.last + 1) * MINUTE_MS), still_hot[server]])
         for server, w in zip(servers, wanted, strict=True)
     ]
     lasts = np.array([w.last for w in wanted], np.int64)

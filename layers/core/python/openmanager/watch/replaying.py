@@ -8,14 +8,14 @@ import numpy as np
 
 from openmanager.alerts import rules
 from openmanager.alerts.rules import parse_rules
-from openmanager.charts import INSTANT
 from openmanager.charts import hot as hot_samples
 from openmanager.errors import InvalidInput, NotFound
+from openmanager.names import SERVER_ID, SERVER_ID_RULE
 from openmanager.sources import table
-from openmanager.sources.limits import SERVER_ID, SERVER_ID_RULE
+from openmanager.spans import INSTANT, LATEST_S
 from openmanager.stores import history
 from openmanager.telemetry import windows
-from openmanager.telemetry.samples import LATEST_S, MINUTE_MS, merge
+from openmanager.telemetry.samples import MINUTE_MS, merge
 from openmanager.watch.alerting import Config, read_config
 from openmanager.watch.replay import Past, Replayed, replay
 
@@ -50,13 +50,13 @@ def stored(server: str, start_s: float, stop_s: float, rules: Any, config: dict[
     if end - begin > MOST_MIN:
         raise InvalidInput("to", f"a replay of stored samples covers {MOST_MIN} minutes at most")
     first_ms, last_ms = (begin - PAST_MIN) * MINUTE_MS, end * MINUTE_MS
-    cold = history.connect().read_blocks(server, first_ms, last_ms)
+    cold = history.read_blocks(server, first_ms, last_ms)
     samples = merge([*hot_samples.samples(server, first_ms, last_ms, now_ms), *cold])
     values = windows.metrics(samples, first_ms, last_ms, MINUTE_MS)
     known = np.flatnonzero(~np.isnan(values).all(axis=1))
     if not len(known):
         raise NotFound(f"nothing is stored of server {server!r} from {begin * 60} to {end * 60}")
-    attributes = history.connect().read_server(server) or {}
+    attributes = history.read_server(server) or {}
     past = Past(server, begin - PAST_MIN + int(known[0]), values[known[0] :], attributes.get("role", ""))
     return _run(past, begin, rules, config)
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from openmanager import charts
+from openmanager import spans
 from openmanager.mcp.answer import Answer, instant, page, percent, shown
 from openmanager.mcp.answers.trouble import reached, unit_of
 from openmanager.mcp.ask import Asked
@@ -24,7 +24,7 @@ def prediction_record(a: Asked) -> Answer:
 
 def replay(a: Asked) -> Answer:
     """What a stored day of a server would have paged, by the rules in force or by others."""
-    start, stop = charts.span(a["from"], a["to"], a.now_ms, _LONGEST_S)
+    start, stop = spans.span(a["from"], a["to"], a.now_ms, _LONGEST_S)
     rules = {} if a["rules"] is None else {"rules": a["rules"]}
     found = a.use("replay", server=a["server"], **{"from": start, "to": stop}, **rules)
     rows, following = page(found["notices"], _when, _notice, a["limit"], a["cursor"])

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from statistics import fmean
 from typing import Any
 
-from openmanager import charts
+from openmanager import spans
 from openmanager.catalog import METRIC
 from openmanager.mcp.answer import Answer, age_s, cut, instant, page, percent, quoted, shown
 from openmanager.mcp.answers.fleet import reasons
@@ -17,7 +17,7 @@ _MOST_NAMED = 8
 
 def query_metrics(a: Asked) -> Answer:
     """A statistic of some metrics on an even grid, no more points than asked for."""
-    start, stop = charts.span(a["from"], a["to"], a.now_ms)
+    start, stop = spans.span(a["from"], a["to"], a.now_ms)
     step = max(_LEAST_STEP_S, math.ceil((stop - start) / a["points"] / _LEAST_STEP_S) * _LEAST_STEP_S)
     asked = {"from": start, "to": stop, "step": step, "metrics": ",".join(a["metrics"]), "stat": a["stat"]}
     found = a.use("query_metrics", server=a["server"], **asked)

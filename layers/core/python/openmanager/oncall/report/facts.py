@@ -12,7 +12,8 @@ from openmanager.oncall import settings as desk
 from openmanager.oncall.report.compose import AHEAD_S, NEAR_S, Facts, compose, span, watched
 from openmanager.security import fields
 from openmanager.settings import settings
-from openmanager.stores import hot, ledger, notifications, outbox
+from openmanager.stores import ledger, notifications, outbox
+from openmanager.stores.latest import read_latest
 
 # The oldest outcomes that the archive has not moved yet; it does every five minutes.
 _UNMOVED = 2_000
@@ -50,7 +51,7 @@ def _fleet() -> dict[str, dict[str, Any]]:
     """Server -> its role, and status and minute of its last verdict."""
     found = {}
     for shard in range(settings().shards):
-        for server, left in hot.read_latest(shard).items():
+        for server, left in read_latest(shard).items():
             verdict = left["verdict"] or {}
             role = left["attributes"].get("role", "")
             found[server] = {"role": role, "status": verdict.get("status"), "minute": verdict.get("minute")}
