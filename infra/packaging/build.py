@@ -31,12 +31,13 @@ def build(target: Target, only: Sequence[str], out: Path, compare: bool, tell: T
     built: dict[tuple[str, str], Artifact] = {}
     pins = _pins(target) if layers else {}
     for name in layers:
+        tell(f"layer {name}: {len(pins[name])} distributions …")
         built["layer", name] = _layer(name, pins[name], target, python, out, compare)
         tell(_line(built["layer", name]))
     for name in functions:
         built["function", name] = _function(name, python, out)
         tell(_line(built["function", name]))
-    kept = {(a.kind, a.name): a for a in report.read_artifacts(out / "report.json")}
+    kept = {(a.kind, a.name): a for a in report.read_artifacts(out)}
     everything = [("layer", name) for name in LAYERS] + [("function", name) for name in contents.functions()]
     return tuple(found for key in everything if (found := built.get(key) or kept.get(key)))
 
@@ -52,7 +53,7 @@ def _pins(target: Target) -> dict[str, tuple[Pin, ...]]:
 
 def _layer(name: str, pins: Sequence[Pin], target: Target, python: str, out: Path, compare: bool) -> Artifact:
     began = time.monotonic()
-    with tempfile.TemporaryDirectory(dir=out, prefix=".work-") as work:
+    with tempfile.TemporaryDirectory(prefix="openmanager-") as work:
         layer = Path(work) / "layer"
         installed = layer / "python"
         install.install(pins, target, installed)
@@ -72,7 +73,7 @@ def _layer(name: str, pins: Sequence[Pin], target: Target, python: str, out: Pat
 
 def _function(name: str, python: str, out: Path) -> Artifact:
     began = time.monotonic()
-    with tempfile.TemporaryDirectory(dir=out, prefix=".work-") as work:
+    with tempfile.TemporaryDirectory(prefix="openmanager-") as work:
         task = Path(work)
         contents.add_function(name, task)
         bytecode.compile_beside(python, task, TASK)

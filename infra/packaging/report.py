@@ -88,11 +88,14 @@ def document(arch: str, python: str, artifacts: Iterable[Artifact]) -> dict[str,
     }
 
 
-def read_artifacts(path: Path) -> tuple[Artifact, ...]:
-    """What an earlier build wrote into report.json."""
-    if not path.exists():
+def read_artifacts(folder: Path) -> tuple[Artifact, ...]:
+    """What is still there of what an earlier build wrote into its report.json."""
+    try:
+        earlier = [_artifact(one) for one in json.loads((folder / "report.json").read_text())["artifacts"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        # None, or one of another version of this program.
         return ()
-    return tuple(_artifact(one) for one in json.loads(path.read_text())["artifacts"])
+    return tuple(one for one in earlier if (folder / f"{one.kind}s" / f"{one.name}.zip").exists())
 
 
 def table(artifacts: Iterable[Artifact]) -> str:

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -181,3 +182,14 @@ def test_the_container_image_has_all_its_recipe_copies_and_a_wheel_of_each_requi
     for target in CONTAINER.values():
         done = install.attempt(chosen, target, tmp_path / "never", "--dry-run")
         assert done.returncode == 0, done.stderr
+
+
+def test_a_build_of_some_keeps_the_others_in_the_report_as_long_as_they_are_there(
+    builds: tuple[Build, Build], tmp_path: Path
+) -> None:
+    folder = tmp_path / "x86_64"
+    shutil.copytree(builds[1].folder, folder)
+    (folder / "layers/crypto.zip").unlink()
+    assert command.main(["--arch", "x86_64", "--out", str(tmp_path), "--only", "tick"]) == 0
+    names = [(a["kind"], a["name"]) for a in json.loads((folder / "report.json").read_text())["artifacts"]]
+    assert names == [("layer", "mcp"), ("function", "mcp"), ("function", "tick")]
