@@ -11,6 +11,7 @@ from pathlib import Path
 from infra.deploy.failure import CannotDeploy
 from infra.packaging.bytecode import find_python
 from infra.packaging.failure import CannotPackage
+from infra.packaging.target import TARGETS
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 # The one committed version; the infrastructure's tests pack with the same.
@@ -68,10 +69,10 @@ def version_of(program: str, env: Mapping[str, str]) -> str:
     return found[0]
 
 
-def find_builders(env: Mapping[str, str]) -> str:
+def find_builders(env: Mapping[str, str], arch: str) -> str:
     """The Python that makes bytecode, once it is known that uv is there too."""
     try:
-        python = find_python()
+        python = find_python(TARGETS[arch])
     except CannotPackage as error:
         raise CannotDeploy(str(error), "packaging needs it") from None
     if _run([sys.executable, "-m", "uv", "--version"], env).returncode and not shutil.which("uv", path=env.get("PATH")):

@@ -18,11 +18,11 @@ from infra.aws import Aws
 from infra.deploy import programs, settings
 from infra.deploy.cloudformation import run_osls
 from infra.deploy.failure import CannotDeploy
-from infra.deploy.smoke import Installation, smoke
+from infra.deploy.smoke import Installation, logs_in, smoke
 from infra.doctor import cloud, configured, postgres, redis
 from infra.doctor.clock import clock
 from infra.doctor.examine import rest_of
-from infra.doctor.finding import Finding, worst
+from infra.doctor.finding import SIGNS, Finding
 from infra.doctor.place import Place, addresses
 from infra.migrations.apply import MigrationChanged, apply
 
@@ -79,25 +79,22 @@ class Steps:
         self.say(f"  {sign} {self.name:<9} {text}")
 
     def _judge(self, findings: Iterable[Finding]) -> None:
-        """Say what was found; raises CannotDeploy for the first that failed."""
-        findings = list(findings)
-        if failed := worst(findings):
-            self.name = failed.check
-            raise CannotDeploy(failed.what, failed.do)
-        for finding in findings:
+        """Say what was found. Raises CannotDeploy if anything failed, for the last of that, once all is told."""
+        for finding in (ordered := sorted(findings, key=lambda finding: finding.state == "failed")):
             self.name = finding.check
-            if finding.state == "warning":
-                self._done(f"{finding.what}\n    → {finding.do}", "!")
-            elif finding.state == "ok":
-                self._done(finding.what)
+            if finding is ordered[-1] and finding.state == "failed":
+                raise CannotDeploy(finding.what, finding.do)
+            if finding.state != "skipped":
+                self._done(f"{finding.what}\n    → {finding.do}" if finding.do else finding.what, SIGNS[finding.state])
 
     def _programs(self) -> str:
         self._begin("programs")
         osls = programs.find_osls(os.environ, self.say, install=not self.wanted.dry_run)
         there = Path(osls).exists()
         version = programs.version_of(osls, os.environ) if there else "to be installed"
-        programs.find_builders(os.environ)
-        self._done(f"osls {version}, a Python of the runtime, uv")
+        if not self.wanted.packaged:
+            programs.find_builders(os.environ, self.wanted.arch)
+        self._done(f"osls {version}" + ("" if self.wanted.packaged else ", a Python of the runtime, uv"))
         return osls
 
     def _account(self) -> None:
@@ -202,15 +199,18 @@ class Steps:
         return api, live
 
     def _first_login(self, api: str, key: str) -> bool:
-        """Whether the stored password is the first administrator's."""
+        """Make the first administrator where there is none; whether the password that is stored lets them in."""
         self._begin("login")
         aws = self.wanted.aws
-        password = aws.parameter(aws.login_parameter)
-        if password is None:
-            password = secrets.token_urlsafe(16)
+        stored = aws.parameter(aws.login_parameter)
+        password = stored or secrets.token_urlsafe(16)
+        first_administrator(api, key, password)
+        if not logs_in(api, NAME, password):
+            return False
+        if not stored:
             aws.put_parameter(aws.login_parameter, password)
             self.changed.append(f"{aws.login_parameter} written")
-        return bool(first_administrator(api, key, password))
+        return True
 
     def _smoke(self, api: str, live: str, place: Place) -> None:
         self._begin("smoke")

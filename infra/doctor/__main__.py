@@ -17,11 +17,10 @@ from pathlib import Path
 
 from infra.aws import REGION, Aws, AwsRefused
 from infra.doctor.examine import examine
-from infra.doctor.finding import Finding, worst
+from infra.doctor.finding import SIGNS, Finding, worst
 from infra.doctor.place import NoPlace, Place, deployed, named_by, this_machine
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-SIGNS = {"ok": "✓", "warning": "!", "failed": "✗", "skipped": "-"}
 
 
 def say(text: str) -> None:

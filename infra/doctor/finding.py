@@ -6,6 +6,8 @@ from typing import Literal
 
 State = Literal["ok", "warning", "failed", "skipped"]
 
+SIGNS: dict[State, str] = {"ok": "✓", "warning": "!", "failed": "✗", "skipped": "-"}
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
