@@ -1,21 +1,27 @@
-"""The one place that touches the Upstash client.
+"""Redis by Upstash's REST protocol: https://upstash.com/docs/redis/features/restapi
 
-upstash-redis 1.8 waits for ever, sleeps three seconds and repeats any command after any error, and hides a whole
-pipeline behind one failing command. Its transport and headers are used here; the rest is done by `Redis.run`:
-a time limit, repetition of nothing that is not safe to repeat, and one result for each command.
+Written on the standard library because of cold starts: upstash-redis and the HTTP client below it take a quarter of the
+time in which a function may begin. That client also waits for ever, sleeps three seconds and repeats any command after
+any error, and hides a whole pipeline behind one failing command. Here there is a time limit, repetition of nothing that
+is not safe to repeat, and one result for each command. Tests hold it against the vendor's client.
 """
 
+import http.client
 import json
+import select
+import socket
+import threading
 import time
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any
-
-import httpx
-import upstash_redis
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from openmanager.errors import InvalidSettings, StoreUnavailable
 from openmanager.settings import settings
+
+if TYPE_CHECKING:
+    import ssl
 
 Command = Sequence[str | int | float]
 
@@ -28,15 +34,20 @@ class Redis:
     """A Redis behind the Upstash REST protocol."""
 
     def __init__(self, url: str, token: str, timeout_s: float) -> None:
-        self._url = url.rstrip("/")
+        at = urlsplit(url)
+        # Neither is repeated: what is pasted into the wrong one may be a secret.
+        if at.scheme not in ("http", "https") or not at.hostname:
+            raise InvalidSettings("UPSTASH_REDIS_REST_URL: is not an address such as https://name.upstash.io")
+        if not (token.isascii() and token.isprintable()):
+            raise InvalidSettings("UPSTASH_REDIS_REST_TOKEN: has signs that no header takes")
+        self._host, self._port, self._path = at.hostname, at.port, at.path.rstrip("/")
+        self._tls = _tls() if at.scheme == "https" else None
         self._timeout_s = timeout_s
-        client = upstash_redis.Redis(
-            url, token, rest_encoding=None, rest_retries=0, allow_telemetry=False, read_your_writes=True
-        )
-        self._headers = dict(client._headers)
-        self._http = client._http._client
-        self._http.timeout = httpx.Timeout(timeout_s)
+        self._headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        # What was last written is seen by the next read, whichever replica answers.
         self._sync_token = ""
+        self._idle: list[http.client.HTTPConnection] = []
+        self._lock = threading.Lock()
 
     def run(self, *commands: Command, atomic: bool = False, repeatable: bool = False) -> list[Any]:
         """One request with all commands; a result each, in order.
@@ -70,19 +81,60 @@ class Redis:
 
     def close(self) -> None:
         """Give the connections back."""
-        self._http.close()
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for line in idle:
+            line.close()
 
     def _post(self, path: str, commands: Sequence[Command]) -> Any:
-        headers = {**self._headers, "Upstash-Sync-Token": self._sync_token}
+        body = json.dumps([list(command) for command in commands], ensure_ascii=False).encode()
+        line = self._line()
         try:
-            reply = self._http.post(self._url + path, headers=headers, json=[list(c) for c in commands])
-            self._sync_token = reply.headers.get("Upstash-Sync-Token", self._sync_token)
-            return reply.json()
-        except httpx.HTTPError as error:
+            line.request("POST", self._path + path, body, {**self._headers, "Upstash-Sync-Token": self._sync_token})
+            reply = line.getresponse()
+            text = reply.read()
+        except (OSError, http.client.HTTPException) as error:
+            line.close()
             raise StoreUnavailable(f"Redis: {type(error).__name__}: {error}") from error
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        self._sync_token = reply.headers.get("Upstash-Sync-Token", self._sync_token)
+        if reply.will_close:
+            line.close()
+        else:
+            with self._lock:
+                self._idle.append(line)
+        try:
+            return json.loads(text)
+        except ValueError as error:
             # A gateway's HTML page, or an answer cut short.
-            raise StoreUnavailable(f"Redis: answered {reply.status_code} without JSON") from error
+            raise StoreUnavailable(f"Redis: answered {reply.status} without JSON") from error
+
+    def _line(self) -> http.client.HTTPConnection:
+        """A connection that nobody else uses now: one from before, unless the other side has closed it."""
+        while True:
+            with self._lock:
+                line = self._idle.pop() if self._idle else None
+            if line is None:
+                if self._tls is None:
+                    return http.client.HTTPConnection(self._host, self._port, timeout=self._timeout_s)
+                return http.client.HTTPSConnection(self._host, self._port, timeout=self._timeout_s, context=self._tls)
+            # Between two answers there is nothing to read but the end.
+            if line.sock is not None and not _readable(line.sock):
+                return line
+            line.close()
+
+
+def _readable(sock: socket.socket) -> bool:
+    # select.select cannot take a descriptor beyond 1023.
+    poll = select.poll()
+    poll.register(sock, select.POLLIN)
+    return bool(poll.poll(0))
+
+
+@lru_cache(maxsize=1)
+def _tls() -> "ssl.SSLContext":
+    import ssl
+
+    return ssl.create_default_context()
 
 
 def _message(answer: Any) -> str:
