@@ -9,11 +9,12 @@ from openmanager.demo.feeding import feed
 from openmanager.watch import archiving
 from openmanager.watch.rounds import tick
 from openmanager.web import OutsideScheduler, create_app, lambda_handler
+from openmanager.web.caching import NEVER
 
 # An HTTP API gives up after 30 s; what is not reached by then is carried over. A step of the archive takes longer.
 _ROUND_S, _ARCHIVE_S = 20, 9
 
-app = create_app("cron")
+app = create_app("cron", kept=NEVER)
 
 
 @app.get("/api/tick", operation_id="run_tick_by_get")

@@ -7,7 +7,6 @@ may keep everything but the page for good, and comments stay at home: a tenth of
 import gzip
 import os
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
@@ -16,6 +15,8 @@ from pathlib import Path
 from fastapi import Response
 from openmanager.errors import NotFound
 from openmanager.settings import live_url
+from openmanager.web.caching import holds
+from starlette.datastructures import Headers
 
 STATIC = Path(__file__).parent / "static"
 PAGE = "index.html"
@@ -84,7 +85,7 @@ class Folder:
             raise NotFound("this version of the dashboard is not here any more; load the page again")
         return self
 
-    def answer(self, path: str, headers: Mapping[str, str]) -> Response:
+    def answer(self, path: str, headers: Headers) -> Response:
         """A file, or that it is still the same. Raises NotFound."""
         file = self._files.get(path)
         if file is None:
@@ -92,17 +93,17 @@ class Folder:
         told = {"ETag": file.etag, "Vary": "Accept-Encoding", "Cache-Control": _FOR_GOOD}
         if path == PAGE:
             told |= {"Cache-Control": _ASK_ANEW, "Content-Security-Policy": self._policy}
-        if file.etag in headers.get("if-none-match", ""):
-            return Response(status_code=304, headers=told)
         told["Content-Type"] = file.media_type
+        if holds(headers, file.etag):
+            return Response(status_code=304, headers=told)
         if "gzip" in headers.get("accept-encoding", ""):
             return Response(file.packed, headers=told | {"Content-Encoding": "gzip"})
         return Response(file.plain, headers=told)
 
 
 def _file(media_type: str, content: bytes) -> File:
-    # Without the time, or the same files would have other bytes in each process.
-    return File(media_type, content, gzip.compress(content, 9, mtime=0), f'"{sha256(content).hexdigest()[:20]}"')
+    # Packed without the time, or the same files would have other bytes in each process. The tag is that of both.
+    return File(media_type, content, gzip.compress(content, 9, mtime=0), f'W/"{sha256(content).hexdigest()[:20]}"')
 
 
 @lru_cache(maxsize=1)

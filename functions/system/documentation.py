@@ -8,20 +8,26 @@ from pathlib import Path
 
 from fastapi import APIRouter, Depends
 from fastapi.openapi.docs import get_swagger_ui_html
-from fastapi.responses import FileResponse, HTMLResponse
+from fastapi.responses import HTMLResponse, Response
 from openmanager.errors import NotFound
 from openmanager.web.auth import anyone
+from openmanager.web.caching import FOR_EVERYBODY
 
 _HERE = Path(__file__).parent
 _ASSETS = {"swagger-ui-bundle.js": "text/javascript", "swagger-ui.css": "text/css"}
-_KEPT = {"Cache-Control": "public, max-age=3600"}
+_KEPT = {"Cache-Control": FOR_EVERYBODY}
 
 router = APIRouter(include_in_schema=False, dependencies=[Depends(anyone)])
 
 
 @router.get("/api/openapi.json")
-def openapi() -> FileResponse:
-    return FileResponse(_HERE / "openapi.json", media_type="application/json")
+def openapi() -> Response:
+    return Response(_file("openapi.json"), media_type="application/json", headers=_KEPT)
+
+
+@lru_cache(maxsize=3)
+def _file(path: str) -> bytes:
+    return (_HERE / path).read_bytes()
 
 
 @lru_cache(maxsize=1)
@@ -46,11 +52,11 @@ def _page() -> tuple[bytes, str]:
 @router.get("/api/docs")
 def docs() -> HTMLResponse:
     page, policy = _page()
-    return HTMLResponse(page, headers={"Content-Security-Policy": policy})
+    return HTMLResponse(page, headers=_KEPT | {"Content-Security-Policy": policy})
 
 
 @router.get("/api/docs/{asset}")
-def docs_asset(asset: str) -> FileResponse:
+def docs_asset(asset: str) -> Response:
     if asset not in _ASSETS:
         raise NotFound(f"no file {asset!r} here")
-    return FileResponse(_HERE / "vendor" / "swagger-ui" / asset, media_type=_ASSETS[asset], headers=_KEPT)
+    return Response(_file(f"vendor/swagger-ui/{asset}"), media_type=_ASSETS[asset], headers=_KEPT)

@@ -9,6 +9,7 @@ from starlette.types import ASGIApp
 
 from openmanager.web.address import possible
 from openmanager.web.auth import check_declared
+from openmanager.web.caching import Conditional, Unchanged, unchanged
 from openmanager.web.headers import BrowserHeaders
 from openmanager.web.problems import add_problem_handlers
 from openmanager.web.shown import ShownByRole
@@ -23,7 +24,7 @@ class Door(FastAPI):
 
     def build_middleware_stack(self) -> ASGIApp:
         # Outside of everything, or the answer to an unforeseen error would go without.
-        shown = ShownByRole(super().build_middleware_stack())
+        shown = Conditional(ShownByRole(super().build_middleware_stack()), _LEAST_GZIPPED)
         # Event streams it leaves alone, as it does what comes compressed already.
         return BrowserHeaders(GZipMiddleware(shown, _LEAST_GZIPPED, _GZIP_LEVEL))
 
@@ -36,8 +37,11 @@ class Door(FastAPI):
         return self.openapi_schema or {}
 
 
-def create_app(title: str) -> FastAPI:
-    """An app without routes: errors become problem details; documentation is the system function's business."""
+def create_app(title: str, kept: Any = None) -> FastAPI:
+    """An app without routes: errors become problem details; documentation is the system function's business.
+
+    `kept` is what caches may keep of its answers, if not what they may of most (web.caching).
+    """
     app = Door(
         title=f"OpenManager {title}",
         version=VERSION,
@@ -46,9 +50,10 @@ def create_app(title: str) -> FastAPI:
         openapi_url=None,
         # A redirect would name the host that the caller's own header says.
         redirect_slashes=False,
-        dependencies=[Depends(possible)],
+        dependencies=[Depends(possible), *([kept] if kept else [])],
     )
     add_problem_handlers(app)
+    app.add_exception_handler(Unchanged, unchanged)
     return app
 
 

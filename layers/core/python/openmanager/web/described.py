@@ -5,6 +5,7 @@ from typing import Any
 
 from openmanager.security import fields
 from openmanager.web.auth import anyone, guard_of, require_cron_secret, routes_of
+from openmanager.web.caching import kept_of
 from openmanager.web.problems import phrase
 
 _PROBLEM = {
@@ -20,6 +21,8 @@ _PROBLEM = {
     },
     "additionalProperties": False,
 }
+_ETAG = {"ETag": {"required": True, "schema": {"type": "string", "pattern": '^W/"[0-9a-f]+"$'}}}
+_UNCHANGED = {"description": "Not Modified: the caller has just this (`If-None-Match`)", "headers": _ETAG}
 _WHY = {
     400: "an input is invalid; `field` names it",
     401: "no credential, or none that we know",
@@ -38,6 +41,7 @@ _HEADERS = {
     429: {"Retry-After": {"required": True, "schema": {"type": "integer", "minimum": 1}, "description": "seconds"}},
     503: {"Retry-After": {"required": True, "schema": {"type": "integer", "minimum": 1}, "description": "seconds"}},
 }
+_EVENTS = "text/event-stream"
 # A query with this sign is refused (web.address).
 _WITHOUT_NUL = r"^[^\u0000]*$"
 
@@ -58,9 +62,17 @@ def complete(document: dict[str, Any], routes: Iterable[Any]) -> None:
                 operation["description"] = f"{operation['description']}\n\n{said}"
             # The framework's own answer to invalid input, which is a 400 here.
             operation["responses"].pop("422", None)
+            if method == "GET" and "no-store" not in kept_of(route) and _EVENTS not in _content(operation):
+                operation["responses"]["200"]["headers"] = _ETAG
+                operation["responses"]["304"] = _UNCHANGED
             for status in sorted(_statuses(route.path, operation, guard_of(route))):
                 operation["responses"].setdefault(str(status), _answer(status))
     document.setdefault("components", {}).setdefault("schemas", {})["Problem"] = _PROBLEM
+
+
+def _content(operation: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = operation["responses"].get("200", {}).get("content", {})
+    return found
 
 
 def _statuses(path: str, operation: dict[str, Any], guard: Any) -> set[int]:

@@ -21,8 +21,9 @@ DEFAULTS: Mapping[str, str] = {
 }
 _HSTS = "max-age=31536000; includeSubDomains"
 # Read by pages of other origins, if any are allowed.
-_EXPOSED = ("RateLimit", "RateLimit-Policy", "Retry-After")
-_SENT = ("Authorization", "Content-Type", "Last-Event-ID", "MCP-Protocol-Version", "Mcp-Method", "Mcp-Name")
+_EXPOSED = ("ETag", "RateLimit", "RateLimit-Policy", "Retry-After")
+_SENT = ("Authorization", "Content-Type", "If-None-Match", "Last-Event-ID")
+_MCP_SENT = ("MCP-Protocol-Version", "Mcp-Method", "Mcp-Name")
 _METHODS = ("GET", "POST", "PUT", "DELETE")
 _PREFLIGHT_S = 600
 
@@ -63,7 +64,7 @@ class BrowserHeaders:
             self._app,
             allow_origins=origins,
             allow_methods=_METHODS,
-            allow_headers=_SENT,
+            allow_headers=_SENT + _MCP_SENT,
             expose_headers=_EXPOSED,
             max_age=_PREFLIGHT_S,
         )
