@@ -3,17 +3,15 @@
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
 import boto3
-import pytest
 
-from tests.sqs import REGION, endpoint
+from tests.sqs import REGION
 
 CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "test",
@@ -92,18 +90,15 @@ class Cloud:
         (self.folder / "template").write_text(json.dumps(template))
 
 
-@contextmanager
-def cloud(folder: Path) -> Iterator[Cloud]:
-    pytest.importorskip("openapi_spec_validator", reason="moto's CloudFormation needs it")
+def cloud(folder: Path, url: str) -> Cloud:
+    """The emulator at an address, emptied, and an osls in a folder."""
     osls = folder / "osls"
     osls.write_text(_OSLS.format(python=sys.executable))
     osls.chmod(0o755)
-    with endpoint() as url:
-        # All of moto's servers in a process have one memory.
-        urlopen(f"{url}/moto-api/reset", b"").close()
-        it = Cloud(url, folder)
-        it.stack_of({"HttpApiUrl": "http://127.0.0.1:1"})
-        yield it
+    urlopen(f"{url}/moto-api/reset", b"").close()
+    it = Cloud(url, folder)
+    it.stack_of({"HttpApiUrl": "http://127.0.0.1:1"})
+    return it
 
 
 def environment(there: Cloud) -> dict[str, str]:

@@ -17,24 +17,34 @@ from infra.deploy.smoke import SERVER, Installation
 from infra.doctor.examine import rest_of
 from infra.doctor.place import Place, this_machine
 from infra.local.process import free_port
+from tests import osls
 from tests.cloud import Cloud, cloud, environment
 from tests.live import LiveStack
 from tests.sqs import REGION
 
 
+@pytest.fixture(scope="module")
+def emulator() -> Iterator[str]:
+    if not osls.PYTHON.exists():
+        pytest.skip("the emulator is not installed (make infrastructure)")
+    with osls.emulator() as url:
+        yield url
+
+
 @pytest.fixture
-def aws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
+def aws(emulator: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cloud:
     """An empty AWS, with the credentials for it in the environment."""
     for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN"):
         monkeypatch.delenv(name, raising=False)
-    with cloud(tmp_path) as it:
-        for name, value in environment(it).items():
-            monkeypatch.setenv(name, value)
-        # What is built, and the log of what osls said.
-        monkeypatch.setattr(steps, "CHECKOUT", tmp_path)
-        (tmp_path / "build/arm64").mkdir(parents=True)
-        (tmp_path / "build/arm64/report.json").write_text("{}")
-        yield it
+    it = cloud(tmp_path, emulator)
+    for name, value in environment(it).items():
+        monkeypatch.setenv(name, value)
+    # What is built, and the log of what osls said.
+    monkeypatch.setattr(steps, "CHECKOUT", tmp_path)
+    monkeypatch.setattr(remove, "CHECKOUT", tmp_path)
+    (tmp_path / "build/arm64").mkdir(parents=True)
+    (tmp_path / "build/arm64/report.json").write_text("{}")
+    return it
 
 
 @pytest.fixture
