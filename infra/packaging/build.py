@@ -21,7 +21,7 @@ Tell = Callable[[str], None]
 def build(target: Target, only: Sequence[str], out: Path, compare: bool, tell: Tell) -> tuple[Artifact, ...]:
     """Build what `only` names, or everything, into `out`; returns all that is there then.
 
-    With `compare` what was installed is zipped as it is, too, which takes about as long again.
+    With `compare` layers are zipped unpruned, too, which takes more than as long again.
     """
     python = bytecode.find_python(target)
     layers = [name for name in LAYERS if not only or name in only]
@@ -54,21 +54,17 @@ def _pins(target: Target) -> dict[str, tuple[Pin, ...]]:
 def _layer(name: str, pins: Sequence[Pin], target: Target, python: str, out: Path, compare: bool) -> Artifact:
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="openmanager-") as work:
-        layer = Path(work) / "layer"
+        layer, own = Path(work) / "layer", Path(work) / "own"
         installed = layer / "python"
         install.install(pins, target, installed)
-        raw = _raw(layer, Path(work)) if compare else None
+        contents.add_own(name, own)
+        bytecode.compile_beside(python, own / "python", LAYER_PYTHON)
+        unpruned = _unpruned(layer, own, Path(work) / "unpruned", python) if compare else None
         pruning.prune(installed)
         glibc = shared_objects.check(installed, name, target)
         bytecode.compile_instead(python, installed, LAYER_PYTHON)
-        if name == "core":
-            own = Path(work) / "own"
-            contents.add_domain(own)
-            bytecode.compile_beside(python, own / "python", LAYER_PYTHON)
-            shutil.copytree(own, layer, dirs_exist_ok=True)
-        if name == "inference":
-            contents.add_models(layer)
-        return _zipped("layer", name, layer, out / "layers" / f"{name}.zip", raw, glibc, began)
+        shutil.copytree(own, layer, dirs_exist_ok=True)
+        return _zipped("layer", name, layer, out / "layers" / f"{name}.zip", unpruned, glibc, began)
 
 
 def _function(name: str, python: str, out: Path) -> Artifact:
@@ -80,17 +76,19 @@ def _function(name: str, python: str, out: Path) -> Artifact:
         return _zipped("function", name, task, out / "functions" / f"{name}.zip", None, "", began)
 
 
-def _raw(layer: Path, work: Path) -> Size:
-    """The size of what was installed, as it is."""
-    unpruned = work / "unpruned.zip"
-    archive.write_zip(layer, unpruned)
-    return report.size_of(unpruned)
+def _unpruned(layer: Path, own: Path, work: Path, python: str) -> Size:
+    """The size of a layer with all that was installed, and with bytecode beside the sources."""
+    shutil.copytree(layer, work)
+    bytecode.compile_beside(python, work / "python", LAYER_PYTHON)
+    shutil.copytree(own, work, dirs_exist_ok=True)
+    archive.write_zip(work, work.with_suffix(".zip"))
+    return report.size_of(work.with_suffix(".zip"))
 
 
-def _zipped(kind: str, name: str, folder: Path, to: Path, raw: Size | None, glibc: str, began: float) -> Artifact:
+def _zipped(kind: str, name: str, folder: Path, to: Path, unpruned: Size | None, glibc: str, began: float) -> Artifact:
     archive.write_zip(folder, to)
     seconds = round(time.monotonic() - began, 1)
-    return Artifact(kind, name, report.sha256_of(to), report.size_of(to), raw, glibc, seconds)
+    return Artifact(kind, name, report.sha256_of(to), report.size_of(to), unpruned, glibc, seconds)
 
 
 def _line(artifact: Artifact) -> str:

@@ -20,8 +20,8 @@ def lay_out(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     (folder / "requirements.txt").write_text(requirements())
-    contents.add_domain(folder / "opt")
-    contents.add_models(folder / "opt")
+    for layer in distributions.LAYERS:
+        contents.add_own(layer, folder / "opt")
     for name in contents.functions():
         contents.add_function(name, folder / "task")
     shutil.copy(Path(__file__).with_name("Containerfile"), folder)

@@ -16,17 +16,16 @@ def functions() -> tuple[str, ...]:
     return tuple(sorted(path.name for path in (ROOT / "functions").iterdir() if any(path.glob("*.py"))))
 
 
-def add_domain(layer: Path) -> None:
-    """Put our own code into the layer core."""
-    shutil.copytree(ROOT / "layers/core/python/openmanager", layer / "python/openmanager", ignore=_UNWANTED)
-
-
-def add_models(layer: Path) -> None:
-    """Put the models into the layer inference."""
-    (layer / "models").mkdir(parents=True, exist_ok=True)
-    for pattern in MODELS:
-        for path in (ROOT / "models").glob(pattern):
-            shutil.copy(path, layer / "models")
+def add_own(layer: str, folder: Path) -> None:
+    """Put what is ours in a layer into `folder`: the domain into core, the models into inference."""
+    (folder / "python").mkdir(parents=True, exist_ok=True)
+    if layer == "core":
+        shutil.copytree(ROOT / "layers/core/python/openmanager", folder / "python/openmanager", ignore=_UNWANTED)
+    if layer == "inference":
+        (folder / "models").mkdir()
+        for pattern in MODELS:
+            for path in (ROOT / "models").glob(pattern):
+                shutil.copy(path, folder / "models")
 
 
 def add_function(name: str, task: Path) -> None:

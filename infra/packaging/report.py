@@ -24,15 +24,15 @@ class Size:
 class Artifact:
     """A zip that was built.
 
-    `raw` is what its distributions take as they are installed, if that was measured; `glibc` the newest that its shared
-    objects ask for, if it has any.
+    `unpruned` is what it would be with all that is installed and with sources, if that was measured; `glibc` the newest
+    that its shared objects ask for, if it has any.
     """
 
     kind: str
     name: str
     sha256: str
     size: Size
-    raw: Size | None
+    unpruned: Size | None
     glibc: str
     seconds: float
 
@@ -102,15 +102,15 @@ def table(artifacts: Iterable[Artifact]) -> str:
     """For people."""
     rows = [("", "files", "unzipped MB", "zipped MB", "unpruned MB", "zipped MB", "glibc")]
     for artifact in artifacts:
-        raw = artifact.raw
+        unpruned = artifact.unpruned
         rows.append(
             (
                 f"{artifact.kind} {artifact.name}",
                 str(artifact.size.files),
                 _mb(artifact.size.unzipped),
                 _mb(artifact.size.zipped),
-                _mb(raw.unzipped) if raw else "",
-                _mb(raw.zipped) if raw else "",
+                _mb(unpruned.unzipped) if unpruned else "",
+                _mb(unpruned.zipped) if unpruned else "",
                 artifact.glibc,
             )
         )
@@ -124,7 +124,9 @@ def table(artifacts: Iterable[Artifact]) -> str:
 
 
 def _artifact(one: Mapping[str, Any]) -> Artifact:
-    return Artifact(**{**one, "size": Size(**one["size"]), "raw": None if one["raw"] is None else Size(**one["raw"])})
+    return Artifact(
+        **{**one, "size": Size(**one["size"]), "unpruned": None if one["unpruned"] is None else Size(**one["unpruned"])}
+    )
 
 
 def _mb(size: int) -> str:
