@@ -9,7 +9,7 @@ ARCH ?= arm64
 stage = --stage $(or $(STAGE),$(error which stage? make $(1) STAGE=dev)) $(if $(REGION),--region $(REGION))
 
 .DEFAULT_GOAL := help
-.PHONY: help run test browser demo doctor deploy remove lint package container bench bench-onnx bench-dashboard train lock mcp-clients venv venv-browser
+.PHONY: help run test browser demo doctor deploy remove lint package container bench bench-onnx bench-dashboard train lock mcp-clients infrastructure venv venv-browser
 
 help:  ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*  ## /\1	/p' Makefile | expand -t 12
@@ -68,12 +68,20 @@ mcp-clients:  ## fetch what the tests try our MCP server with: clients for node,
 	$(PYTHON) -m venv .venv-mcp-clients
 	.venv-mcp-clients/bin/python -m pip install -q --require-hashes -r tests/mcp_clients/requirements.txt
 
-lock: venv  ## resolve requirements.lock from pyproject.toml, and what the browser's tests need besides
+infrastructure:  ## fetch what the tests pack and check a deployment with: osls, cfn-lint, an AWS emulator (.venv-infrastructure)
+	npm ci --prefix tests/infrastructure --no-audit --no-fund --ignore-scripts
+	$(PYTHON) -m venv .venv-infrastructure
+	.venv-infrastructure/bin/python -m pip install -q --require-hashes -r tests/infrastructure/requirements.txt
+
+lock: venv  ## resolve requirements.lock from pyproject.toml, and what some tests need besides
 	UV_PYTHON_DOWNLOADS=never $(VENV_PYTHON) -m uv pip compile --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --no-header --group dev pyproject.toml -o requirements.lock
 	UV_PYTHON_DOWNLOADS=never $(VENV_PYTHON) -m uv pip compile --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --no-header -c requirements.lock tests/browser/requirements.in \
 		-o tests/browser/requirements.txt
+	UV_PYTHON_DOWNLOADS=never $(VENV_PYTHON) -m uv pip compile --universal --python-version 3.11 \
+		--generate-hashes --no-emit-index-url --no-header -c requirements.lock tests/infrastructure/requirements.in \
+		-o tests/infrastructure/requirements.txt
 
 venv:
 	@$(PYTHON) run.py install
