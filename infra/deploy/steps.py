@@ -149,8 +149,8 @@ class Steps:
         self._begin("settings")
         for name in plan.written:
             self.wanted.aws.put_parameter(name_of(self.wanted.aws.stage, name), plan.env[name])
-            self.changed.append(f"{name} written")
         if plan.written:
+            self.changed.append(f"{len(plan.written)} settings written")
             made = f", of which made: {', '.join(plan.made)}" if plan.made else ""
             self._done(f"written below {self.wanted.aws.path}: {', '.join(plan.written)}{made}")
 

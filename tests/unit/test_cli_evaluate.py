@@ -183,7 +183,16 @@ def test_nothing_heavy_is_imported_that_is_not_needed(labelled: Path, argv: list
     assert done.stdout.endswith("LOADED\n")
 
 
-def test_run_py_hands_the_command_over(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("argv", "program"),
+    [
+        (["evaluate", "web-01.csv", "--json"], ["-m", "openmanager", "evaluate", "web-01.csv", "--json"]),
+        (["doctor", "--json"], ["-m", "infra.doctor", "--json"]),
+        (["deploy", "--stage", "dev"], ["-m", "infra.deploy", "--stage", "dev"]),
+        (["remove", "--stage", "dev"], ["-m", "infra.deploy.remove", "--stage", "dev"]),
+    ],
+)
+def test_run_py_hands_the_command_over(monkeypatch: pytest.MonkeyPatch, argv: list[str], program: list[str]) -> None:
     spec = importlib.util.spec_from_file_location("run_py", ROOT / "run.py")
     assert spec is not None
     assert spec.loader is not None
@@ -199,5 +208,5 @@ def test_run_py_hands_the_command_over(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run.Venv, "ready", lambda _: None)
     monkeypatch.setattr(run.Venv, "become", become)
     with pytest.raises(Become) as called:
-        run.main("evaluate", "web-01.csv", "--json")
-    assert called.value.args == ("-m", "openmanager", "evaluate", "web-01.csv", "--json")
+        run.main(*argv)
+    assert list(called.value.args) == program

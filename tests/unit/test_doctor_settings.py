@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from infra.doctor import running
+from infra.aws import Aws, Stack
+from infra.doctor import cloud, running
 from infra.doctor.configured import settings
 from infra.doctor.place import Place
 
@@ -82,3 +83,32 @@ def test_who_pushes_is_judged_by_when_they_did(servers: list[dict[str, Any]] | N
     (finding,) = running.senders(Place("test", {}, "http://om.invalid"), servers)
     assert finding.state == state
     assert says in finding.what
+
+
+class Standing(Aws):
+    """A stage whose stack has a status that no emulator gets into."""
+
+    def __init__(self, status: str) -> None:
+        super().__init__("dev", "eu-central-1")
+        self._status = status
+
+    def stack(self, region: str = "") -> Stack | None:
+        return Stack(self._status, {})
+
+
+@pytest.mark.parametrize(
+    ("status", "state", "do"),
+    [
+        ("UPDATE_COMPLETE", "ok", ""),
+        ("UPDATE_IN_PROGRESS", "warning", "wait until that has ended"),
+        ("UPDATE_ROLLBACK_COMPLETE", "failed", "the stack's events in the CloudFormation console name what failed"),
+        ("ROLLBACK_COMPLETE", "failed", "then deploy again"),
+    ],
+)
+def test_a_stack_is_well_only_when_it_stands_as_it_was_wanted(status: str, state: str, do: str) -> None:
+    (finding,) = cloud.stack(Standing(status))
+    assert finding.state == state
+    assert (
+        f"openmanager-dev in eu-central-1 is {status}" in finding.what or f"openmanager-dev is {status}" in finding.what
+    )
+    assert do in finding.do
