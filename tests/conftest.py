@@ -4,6 +4,8 @@ import importlib
 import secrets
 from collections.abc import Callable, Iterator
 
+# The real ones, for tests that have a function describe itself (openmanager/web/quick.py).
+import fastapi.openapi.models  # noqa: F401
 import hypothesis
 import psycopg
 import pytest
@@ -97,13 +99,18 @@ def empty_redis(upstash: Upstash) -> Upstash:
 @pytest.fixture
 def empty_tables(postgres: Postgres) -> str:
     """The address of the migrated database, without a row."""
-    with psycopg.connect(postgres.url) as connection:
+    truncate(postgres.url)
+    return postgres.url
+
+
+def truncate(url: str) -> None:
+    """Take every row out of a migrated database."""
+    with psycopg.connect(url) as connection:
         tables = [sql.Identifier(name) for (name,) in connection.execute(TABLES)]
         if tables:
             # The audit log would refuse.
             connection.execute("set session_replication_role = replica")
             connection.execute(sql.SQL("truncate {} restart identity cascade").format(sql.SQL(", ").join(tables)))
-    return postgres.url
 
 
 def _forget_getters() -> None:
