@@ -1,6 +1,7 @@
 """Settings from the Parameter Store: against moto's, and against a server that answers what AWS does on a bad day."""
 
 import json
+import ssl
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,7 +12,8 @@ from openmanager.errors import InvalidSettings
 from openmanager.settings import settings
 
 from tests import sqs
-from tests.receivers import Answer, Received, Receiver, running
+from tests.receivers import CERTIFICATE, Answer, Received, Receiver, running
+from tests.receivers import tls as receivers_tls
 
 STAGE = "/openmanager/dev"
 KEY = "a-key-of-some-length-0123456789"
@@ -157,6 +159,19 @@ def test_what_passes_is_asked_again(server: Receiver, kind: str | None) -> None:
 def test_a_connection_that_breaks_once_is_opened_anew(server: Receiver) -> None:
     server.answers = lambda _: found(A="1") if server.received else Answer(cut=True)
     assert parameters.read(environment(server.url)) == {"A": "1"}
+
+
+def test_it_speaks_tls_with_whom_it_trusts_and_with_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    trusting = ssl.create_default_context(cafile=CERTIFICATE)
+    trusting.check_hostname = False
+    with running(Receiver(receivers_tls())) as server:
+        server.answers = lambda _: found(A="1")
+        env = environment(server.url.replace("http:", "https:"))
+        with pytest.raises(InvalidSettings, match="CERTIFICATE_VERIFY_FAILED"):
+            parameters.read(env)
+        assert server.received == []
+        monkeypatch.setattr("openmanager.tls.context", lambda: trusting)
+        assert parameters.read(env) == {"A": "1"}
 
 
 def test_a_refusal_is_told_with_the_path_and_asked_for_once(server: Receiver) -> None:

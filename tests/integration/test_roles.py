@@ -58,13 +58,14 @@ def allowed(method: str, path: str) -> set[str]:
 
 @lru_cache(maxsize=1)
 def doors() -> tuple[tuple[Any, str, str], ...]:
-    """(function's module, method, path) of every route."""
-    return tuple(
+    """(function's module, method, path) of every route, and of the one behind a function URL of its own."""
+    behind_the_api = tuple(
         (importlib.import_module(function.module), route.method, route.path)
         for function in read_service(ROOT / "serverless.yml").functions
         for route in function.routes
         if route.method != "OPTIONS"
     )
+    return (*behind_the_api, (importlib.import_module("functions.live.handler"), "GET", "/api/stream"))
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """What a function does not need, it must not import; and inside the domain imports point down only."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -124,6 +125,28 @@ def test_a_function_imports_nothing_heavy_that_it_does_not_need(function: str) -
     assert set(done.stdout.split()) - NEEDS[function] == set()
 
 
+@pytest.mark.parametrize("function", [name for name in FUNCTIONS if "fastapi" in NEEDS[name]])
+def test_what_makes_fastapi_s_import_shorter_runs_before_it(function: str) -> None:
+    code = (
+        f"import sys; sys.path[:0] = [{str(ROOT)!r}, {str(CORE)!r}]\n"
+        f"import functions.{function}.handler\n"
+        "from fastapi.openapi import models\n"
+        "print(type(models).__name__)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env={"PATH": "/usr/bin:/bin"})
+    assert (done.stdout, done.stderr) == ("_StandIn\n", "")
+
+
+def test_only_the_edge_imports_fastapi() -> None:
+    found = [
+        str(path.relative_to(ROOT))
+        for folder in (ROOT / "functions", CORE / "openmanager")
+        for path in folder.rglob("*.py")
+        if path.parent.name != "web" and re.search(r"^(from|import) fastapi", path.read_text(), re.MULTILINE)
+    ]
+    assert found == []
+
+
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_a_handler_stays_a_door(function: str) -> None:
     assert len((ROOT / "functions" / function / "handler.py").read_text().splitlines()) <= 60
@@ -155,6 +178,7 @@ FLOORS = [
         "settings",
         "parameters",
         "signature",
+        "tls",
         "errors",
         "logs",
         "measures",

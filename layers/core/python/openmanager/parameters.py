@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from openmanager import tls
 from openmanager.errors import InvalidSettings
 from openmanager.signature import Credentials, sign
 
@@ -169,5 +170,6 @@ def _credentials(env: Mapping[str, str], limit_s: float) -> Credentials:
 
 def _connect(url: str, limit_s: float) -> http.client.HTTPConnection:
     parts = urlsplit(url)
-    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    return kind(parts.hostname or "", parts.port, timeout=limit_s)
+    if parts.scheme == "https":
+        return http.client.HTTPSConnection(parts.hostname or "", parts.port, timeout=limit_s, context=tls.context())
+    return http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=limit_s)

@@ -14,14 +14,12 @@ import threading
 import time
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
+from openmanager import tls
 from openmanager.errors import InvalidSettings, StoreUnavailable
 from openmanager.settings import settings
-
-if TYPE_CHECKING:
-    import ssl
 
 Command = Sequence[str | int | float]
 
@@ -41,7 +39,7 @@ class Redis:
         if not (token.isascii() and token.isprintable()):
             raise InvalidSettings("UPSTASH_REDIS_REST_TOKEN: has signs that no header takes")
         self._host, self._port, self._path = at.hostname, at.port, at.path.rstrip("/")
-        self._tls = _tls() if at.scheme == "https" else None
+        self._tls = tls.context() if at.scheme == "https" else None
         self._timeout_s = timeout_s
         self._headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
         # What was last written is seen by the next read, whichever replica answers.
@@ -128,13 +126,6 @@ def _readable(sock: socket.socket) -> bool:
     poll = select.poll()
     poll.register(sock, select.POLLIN)
     return bool(poll.poll(0))
-
-
-@lru_cache(maxsize=1)
-def _tls() -> "ssl.SSLContext":
-    import ssl
-
-    return ssl.create_default_context()
 
 
 def _message(answer: Any) -> str:
