@@ -9,6 +9,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+# Before any function: with them FastAPI's models of OpenAPI are stand-ins (openmanager/web/quick.py).
+import fastapi.openapi.models  # noqa: F401
+
 from infra.serverless import read_service
 
 ROOT = Path(__file__).resolve().parents[1]

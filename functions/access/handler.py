@@ -3,11 +3,10 @@
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from fastapi import Depends, Path
 from openmanager.json_body import json_object
 from openmanager.security import people, programs
 from openmanager.security.roles import USER_NAME
-from openmanager.web import Admin, bounded_body, create_app, documented, lambda_handler
+from openmanager.web import Admin, Depends, Path, bounded_body, create_app, documented, lambda_handler
 from openmanager.web.caching import NEVER
 
 Body = Annotated[bytes, Depends(bounded_body(64 << 10))]

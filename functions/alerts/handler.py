@@ -2,11 +2,10 @@
 
 from typing import Annotated, Any
 
-from fastapi import Depends
 from openmanager.json_body import json_object
 from openmanager.oncall import alerts
 from openmanager.oncall.standing import open_alerts
-from openmanager.web import Operator, Viewer, bounded_body, create_app, documented, lambda_handler
+from openmanager.web import Depends, Operator, Viewer, bounded_body, create_app, documented, lambda_handler
 
 Body = Annotated[bytes, Depends(bounded_body(16 << 10))]
 

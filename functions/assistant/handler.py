@@ -2,11 +2,9 @@
 
 from typing import Annotated
 
-from fastapi import Depends, Header
-from fastapi.responses import Response
 from openmanager.assistant import conversation, described
 from openmanager.json_body import json_object
-from openmanager.web import Viewer, bounded_body, create_app, documented, lambda_handler
+from openmanager.web import Depends, Header, Response, Viewer, bounded_body, create_app, documented, lambda_handler
 from openmanager.web.steps import told
 
 Body = Annotated[bytes, Depends(bounded_body(8 << 10))]

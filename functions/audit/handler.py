@@ -2,9 +2,8 @@
 
 from typing import Annotated, Any
 
-from fastapi import Query
 from openmanager.stores import audit
-from openmanager.web import Auditor, create_app, lambda_handler
+from openmanager.web import Auditor, Query, create_app, lambda_handler
 from openmanager.web.caching import NEVER
 
 PAGE = 500

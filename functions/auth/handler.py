@@ -2,11 +2,20 @@
 
 from typing import Annotated, Any
 
-from fastapi import Depends, Request
 from openmanager.errors import InvalidInput
 from openmanager.json_body import json_object
 from openmanager.security import login, people
-from openmanager.web import Anyone, LoggedIn, LoggedInHere, bounded_body, create_app, documented, lambda_handler
+from openmanager.web import (
+    Anyone,
+    Depends,
+    LoggedIn,
+    LoggedInHere,
+    Request,
+    bounded_body,
+    create_app,
+    documented,
+    lambda_handler,
+)
 from openmanager.web.client import client_address
 from openmanager.web.described import problems
 

@@ -12,9 +12,9 @@ from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 
-from fastapi import Response
 from openmanager.errors import NotFound
 from openmanager.settings import live_url
+from openmanager.web import Response
 from openmanager.web.caching import holds
 from starlette.datastructures import Headers
 

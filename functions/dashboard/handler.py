@@ -1,7 +1,6 @@
 """GET / and /assets/…: the dashboard's page and what it is made of."""
 
-from fastapi import APIRouter, Depends, Request, Response
-from openmanager.web import create_app, lambda_handler
+from openmanager.web import APIRouter, Depends, Request, Response, create_app, lambda_handler
 from openmanager.web.auth import anyone
 
 from functions.dashboard.files import PAGE, folder

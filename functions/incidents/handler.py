@@ -3,12 +3,11 @@
 import time
 from typing import Annotated, Any
 
-from fastapi import Query
 from openmanager import spans
 from openmanager.oncall import alerts
 from openmanager.oncall.explain import explain
 from openmanager.stores.alerts import statistics
-from openmanager.web import Viewer, create_app, lambda_handler
+from openmanager.web import Query, Viewer, create_app, lambda_handler
 from openmanager.web.caching import A_MINUTE
 
 from functions.incidents import report

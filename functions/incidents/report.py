@@ -3,11 +3,9 @@
 import time
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Header, Query
-from fastapi.responses import JSONResponse, Response
 from openmanager.oncall.report import described, markdown, report
 from openmanager.security.fields import hidden
-from openmanager.web import Viewer
+from openmanager.web import APIRouter, Header, JSONResponse, Query, Response, Viewer
 
 PATH = "/api/incidents/{id}/report"
 Format = Annotated[Literal["json", "markdown"] | None, Query(description="else by the Accept header")]

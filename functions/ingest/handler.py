@@ -4,11 +4,10 @@ import time
 from http import HTTPStatus
 from typing import Annotated
 
-from fastapi import Depends, Header, Response
 from openmanager import intake
 from openmanager.security.scope import own
 from openmanager.sources import described, native, otlp, otlp_wire, prometheus, remote_write
-from openmanager.web import Agent, bounded_body, create_app, documented, lambda_handler
+from openmanager.web import Agent, Depends, Header, Response, bounded_body, create_app, documented, lambda_handler
 from openmanager.web.problems import problem
 
 MAX_BYTES = 8 << 20

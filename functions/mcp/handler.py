@@ -4,10 +4,9 @@ import os
 from importlib import import_module
 from typing import Annotated, Any
 
-from fastapi import Depends, Path
 from openmanager.json_body import json_object
 from openmanager.sidecar import described
-from openmanager.web import Viewer, bounded_body, create_app, documented, lambda_handler
+from openmanager.web import Depends, Path, Viewer, bounded_body, create_app, documented, lambda_handler
 
 from functions.mcp import protocol
 

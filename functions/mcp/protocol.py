@@ -5,9 +5,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Request
-from fastapi.responses import Response
-from openmanager.web import Viewer, bounded_body
+from openmanager.web import APIRouter, Depends, Request, Response, Viewer, bounded_body
 from openmanager.web.problems import problem
 
 Message = Annotated[bytes, Depends(bounded_body(256 << 10))]

@@ -3,11 +3,10 @@
 import time
 from typing import Annotated, Any
 
-from fastapi import Depends, Path
 from openmanager.json_body import json_object
 from openmanager.notify import described, manage
 from openmanager.notify.targets import ID
-from openmanager.web import Admin, bounded_body, create_app, documented, lambda_handler
+from openmanager.web import Admin, Depends, Path, bounded_body, create_app, documented, lambda_handler
 from openmanager.web.caching import NEVER
 from openmanager.web.described import problems
 

@@ -2,9 +2,8 @@
 
 from typing import Any
 
-from fastapi import APIRouter
 from openmanager.notify import manage
-from openmanager.web import Operator
+from openmanager.web import APIRouter, Operator
 
 router = APIRouter()
 

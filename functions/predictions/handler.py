@@ -2,10 +2,9 @@
 
 from typing import Annotated, Any
 
-from fastapi import Query, Request
 from openmanager import predictions
 from openmanager.errors import InvalidInput
-from openmanager.web import Viewer, create_app, lambda_handler
+from openmanager.web import Query, Request, Viewer, create_app, lambda_handler
 from openmanager.web.caching import fresh_until_next_round
 
 MOST = 12

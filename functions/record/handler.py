@@ -3,11 +3,10 @@
 import time
 from typing import Annotated, Any
 
-from fastapi import Query
 from openmanager import spans
 from openmanager.ledger.record import record
 from openmanager.stores import ledger
-from openmanager.web import Viewer, create_app, lambda_handler
+from openmanager.web import Query, Viewer, create_app, lambda_handler
 from openmanager.web.caching import A_MINUTE
 
 From = Annotated[

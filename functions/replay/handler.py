@@ -3,13 +3,12 @@
 import time
 from typing import Annotated, Any
 
-from fastapi import Depends, Header
 from openmanager import spans
 from openmanager.errors import InvalidInput
 from openmanager.json_body import json_object
 from openmanager.stores import config
 from openmanager.watch import replaying
-from openmanager.web import Operator, bounded_body, create_app, documented, lambda_handler
+from openmanager.web import Depends, Header, Operator, bounded_body, create_app, documented, lambda_handler
 from openmanager.web.described import problems
 
 Body = Annotated[bytes, Depends(bounded_body(4 << 20))]

@@ -2,11 +2,10 @@
 
 from typing import Annotated, Any
 
-from fastapi import Depends, Path
 from openmanager.alerts import incidents, rules
 from openmanager.json_body import json_object
 from openmanager.oncall import settings as desk
-from openmanager.web import Operator, Viewer, bounded_body, create_app, documented, lambda_handler
+from openmanager.web import Depends, Operator, Path, Viewer, bounded_body, create_app, documented, lambda_handler
 from openmanager.web.described import problems
 
 Body = Annotated[bytes, Depends(bounded_body(64 << 10))]

@@ -3,9 +3,8 @@
 import time
 from typing import Annotated, Any, Literal
 
-from fastapi import Query
 from openmanager import charts, fleet, spans
-from openmanager.web import Viewer, create_app, lambda_handler
+from openmanager.web import Query, Viewer, create_app, lambda_handler
 from openmanager.web.caching import PAST_LONGER
 
 Status = Literal["healthy", "warning", "critical", "offline", "maintenance", "unknown"]

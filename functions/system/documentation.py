@@ -6,10 +6,8 @@ from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 
-from fastapi import APIRouter, Depends
-from fastapi.openapi.docs import get_swagger_ui_html
-from fastapi.responses import HTMLResponse, Response
 from openmanager.errors import NotFound
+from openmanager.web import APIRouter, Depends, HTMLResponse, Response
 from openmanager.web.auth import anyone
 from openmanager.web.caching import FOR_EVERYBODY
 
@@ -33,6 +31,8 @@ def _file(path: str) -> bytes:
 @lru_cache(maxsize=1)
 def _page() -> tuple[bytes, str]:
     """The page, and its policy: our own files and the one script in it by its hash; Swagger UI styles as it goes."""
+    from fastapi.openapi.docs import get_swagger_ui_html
+
     html = get_swagger_ui_html(
         openapi_url="/api/openapi.json",
         title="OpenManager API",

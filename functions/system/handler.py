@@ -2,10 +2,9 @@
 
 from typing import Annotated, Any
 
-from fastapi import Depends, Response
 from openmanager.demo import runs
 from openmanager.demo.request import DOCUMENTED, read_start
-from openmanager.web import Anyone, Operator, Viewer, bounded_body, create_app, lambda_handler
+from openmanager.web import Anyone, Depends, Operator, Response, Viewer, bounded_body, create_app, lambda_handler
 from openmanager.web.caching import NEVER
 from openmanager.web.health import check
 

@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.lib.recfunctions import repack_fields
 from numpy.typing import NDArray
 
 from openmanager.catalog import FAILURE_INPUTS, FORECAST_METRICS, METRIC, MODEL_METRICS, STATUSES
@@ -63,7 +62,7 @@ STATE = np.dtype(
 States = NDArray[np.void]
 Values = NDArray[np.float64]
 
-_PLAIN = repack_fields(STATE[[name for name in STATE.names or () if name != "windows"]])
+_PLAIN = np.dtype([(name, STATE[name]) for name in STATE.names or () if name != "windows"])
 _SCALES = np.array([10.0 ** (METRIC[key].decimals + 1) for key in FORECAST_METRICS])[:, None]
 _SHAPE = (len(FORECAST_METRICS), WINDOW)
 # Differences of 32-bit integers, zigzagged, take five octets at most.

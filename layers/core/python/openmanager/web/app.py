@@ -7,6 +7,7 @@ from mangum import Mangum
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp
 
+from openmanager.web import quick
 from openmanager.web.address import possible
 from openmanager.web.auth import check_declared
 from openmanager.web.caching import Conditional, Unchanged, unchanged
@@ -33,6 +34,7 @@ class Door(FastAPI):
             # Asked for where the whole description is written, and never while serving.
             from openmanager.web.described import complete
 
+            quick.must_be_real()
             complete(super().openapi(), self.routes)
         return self.openapi_schema or {}
 

@@ -1,0 +1,44 @@
+"""Makes FastAPI's import shorter: `openmanager.web` imports this before anything of FastAPI.
+
+A cold start is imports for the most part, and half of those are FastAPI's. Its models of the OpenAPI specification are
+the dearest of them, and no request needs one: the description is written ahead (infra.openapi), and whoever writes it
+imports the real ones first. `python -m tests.bench cold` says what a start takes.
+"""
+
+import gc
+import os
+import sys
+import types
+
+_MODELS = "fastapi.openapi.models"
+
+# Importing makes some hundred thousand objects and next to no garbage, which Python would look for sixty times.
+gc.set_threshold(50_000, 20, 50)
+# pydantic would read what every installed distribution says of itself, in search of plugins.
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+
+# It is set here, for all, because the models are the libraries' own. One that is used is finished then.
+import pydantic  # noqa: E402
+
+pydantic.BaseModel.model_config["defer_build"] = True
+
+
+class _StandIn(types.ModuleType):
+    """The module, until somebody needs it: classes that keep what they are made with."""
+
+    def __getattr__(self, name: str) -> type:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        made = type(name, (types.SimpleNamespace,), {"__module__": _MODELS})
+        setattr(self, name, made)
+        return made
+
+
+if _MODELS not in sys.modules:
+    sys.modules[_MODELS] = _StandIn(_MODELS)
+
+
+def must_be_real() -> None:
+    """Raises RuntimeError where the stand-in is: with it an app cannot describe itself."""
+    if isinstance(sys.modules[_MODELS], _StandIn):
+        raise RuntimeError(f"import {_MODELS} before openmanager.web, whoever describes an API")
