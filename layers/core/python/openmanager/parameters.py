@@ -58,15 +58,15 @@ def read(env: Mapping[str, str], clock: Callable[[], float] = time.monotonic) ->
     deadline, found = clock() + LIMIT_S, dict[str, str]()
     region = env.get("AWS_REGION") or env.get("AWS_DEFAULT_REGION") or ""
     paths = [path.strip().rstrip("/") for path in env[VARIABLE].split(",") if path.strip()]
-    for path in paths:
-        try:
-            if not region:
-                raise _Refused("AWS_REGION is not set")
-            with _Store(env, region, deadline, clock) as store:
+    path = paths[0] if paths else ""
+    try:
+        if not region:
+            raise _Refused("AWS_REGION is not set")
+        with _Store(env, region, deadline, clock) as store:
+            for path in paths:
                 found.update(store.below(path))
-        except (_Refused, OSError, http.client.HTTPException) as error:
-            reason = str(error) or type(error).__name__
-            raise InvalidSettings(f"{VARIABLE}: {path} cannot be read: {reason}") from None
+    except (_Refused, OSError, http.client.HTTPException) as error:
+        raise InvalidSettings(f"{VARIABLE}: {path} cannot be read: {str(error) or type(error).__name__}") from None
     if not found:
         raise InvalidSettings(f"{VARIABLE}: nothing stands below {', '.join(paths)} in {region}")
     return found
