@@ -4,8 +4,8 @@ import time
 from typing import Annotated, Any, Literal
 
 from openmanager import charts, fleet, spans
-from openmanager.web import Query, Viewer, create_app, lambda_handler
-from openmanager.web.caching import PAST_LONGER
+from openmanager.web import Query, Request, Viewer, create_app, lambda_handler
+from openmanager.web.caching import PAST_LONGER, unless_held
 
 Status = Literal["healthy", "warning", "critical", "offline", "maintenance", "unknown"]
 From = Annotated[
@@ -17,8 +17,9 @@ app = create_app("servers")
 
 
 @app.get("/api/servers")
-def list_servers(_: Viewer, status: Status | None = None) -> dict[str, Any]:
+def list_servers(_: Viewer, request: Request, status: Status | None = None) -> dict[str, Any]:
     """Every server with its newest values and last verdict, worst first."""
+    unless_held(request, fleet.version())
     return {"servers": [s for s in fleet.listing() if status in (None, s["status"])]}
 
 

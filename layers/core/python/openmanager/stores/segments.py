@@ -51,6 +51,13 @@ end
 return watched
 """.replace("LIVE_LENGTH", str(LIVE_LENGTH))
 
+# What changes with every frame and every round of a shard, in one command. KEYS: state, the hashes.
+_VERSION = """
+local found = {redis.call('HGET', KEYS[1], '@round') or '0'}
+for i = 2, #KEYS do found[i] = redis.call('HLEN', KEYS[i]) end
+return found
+"""
+
 _baselines: OrderedDict[tuple[str, int], frames.Baseline] = OrderedDict()
 
 
@@ -265,6 +272,16 @@ def oldest_segment(shard: int) -> int | None:
         found += [int(place) for key in keys if (place := key.rpartition(":")[2]) != BACKLOG]
         if str(cursor) == "0":
             return min(found, default=None)
+
+
+def read_version(shard: int, segments: Sequence[int | str]) -> list[object]:
+    """What is another one once a frame of these segments has come or a round of the shard is over.
+
+    A frame's field never changes, so that their number says enough.
+    """
+    keys = [f"om:{shard}:state", *(frames_key(shard, s) for s in segments)]
+    found: list[object] = connect().call("EVAL", _VERSION, len(keys), *keys, repeatable=True)
+    return [*segments, *found]
 
 
 def read_shard_frames(shard: int, segments: Sequence[int | str]) -> list[StoredFrame]:
