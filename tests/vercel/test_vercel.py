@@ -7,8 +7,9 @@ from typing import Any
 
 import httpx
 import pytest
+from openmanager.errors import InvalidSettings
 from openmanager.security import people
-from openmanager.settings import settings
+from openmanager.settings import read_settings, settings
 from openmanager.stores import reset
 
 from infra.local.stack import Upstash
@@ -33,6 +34,14 @@ def test_the_deployment_is_set_up_as_vercel_json_says(vercel_output: Output) -> 
     }
     # Every address is the app's.
     assert {"src": "/(.*)", "dest": "/fastapi"}.items() <= deployment["routes"][-1].items()
+
+
+def test_a_stream_ends_by_itself_before_the_platform_ends_it(vercel_output: Output) -> None:
+    env = {"OPENMANAGER_API_KEY": API_KEY, "VERCEL": "1"}
+    assert read_settings(env).stream_window_s < vercel_output.config["maxDuration"]
+    over = str(vercel_output.config["maxDuration"])
+    with pytest.raises(InvalidSettings, match="OPENMANAGER_STREAM_WINDOW_S"):
+        read_settings({**env, "OPENMANAGER_STREAM_WINDOW_S": over})
 
 
 def test_the_crons_keep_the_pace_of_the_schedules_on_lambda() -> None:

@@ -124,6 +124,9 @@ def read_settings(env: Mapping[str, str]) -> Settings:
     api_key = env.get("OPENMANAGER_API_KEY", "")
     if stage != "local" and len(api_key) < MIN_SECRET_LENGTH:
         raise InvalidSettings(f"OPENMANAGER_API_KEY: needs at least {MIN_SECRET_LENGTH} characters")
+    # Set by the platform: https://vercel.com/docs/environment-variables/system-environment-variables
+    # A request may take 300 s there (vercel.json), and what waits is not paid for by the processor.
+    vercel = env.get("VERCEL", "") == "1"
     return Settings(
         stage=stage,
         api_key=api_key,
@@ -136,7 +139,7 @@ def read_settings(env: Mapping[str, str]) -> Settings:
         push_interval_s=int(number("OPENMANAGER_PUSH_INTERVAL_S", 60, 1, 3600)),
         # The same while somebody watches the live feed.
         watched_interval_s=int(number("OPENMANAGER_WATCHED_INTERVAL_S", 10, 1, 3600)),
-        stream_window_s=number("OPENMANAGER_STREAM_WINDOW_S", 25, 0, 900),
+        stream_window_s=number("OPENMANAGER_STREAM_WINDOW_S", 240 if vercel else 25, 0, 290 if vercel else 900),
         # How often the live feed is looked at, one command each time, while somebody reads it.
         stream_poll_s=number("OPENMANAGER_STREAM_POLL_S", 2, 0.05, 10),
         store_timeout_s=number("OPENMANAGER_STORE_TIMEOUT_S", 3, 0.05, 60),
@@ -165,8 +168,7 @@ def read_settings(env: Mapping[str, str]) -> Settings:
         runbooks=env.get("OPENMANAGER_RUNBOOKS", ""),
         # Whom the assistant asks where its rules do not understand; nobody unless all of it is set.
         model=_model(env, stage, int(number("OPENMANAGER_MODEL_DAILY_TOKENS", 200_000, 0, 1e9))),
-        # Set by the platform: https://vercel.com/docs/environment-variables/system-environment-variables
-        vercel=env.get("VERCEL", "") == "1",
+        vercel=vercel,
         # Where the Lambda Web Adapter stands between a function URL and our server (functions/live).
         web_adapter=bool(env.get("AWS_LWA_INVOKE_MODE")),
     )
