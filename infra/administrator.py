@@ -21,6 +21,14 @@ def first_administrator(url: str, key: str, password: str) -> str:
     return password if unchanged else ""
 
 
+def has_nobody(url: str, key: str) -> bool:
+    """Whether nobody can log in yet, as far as that can be known."""
+    try:
+        return not _ask(url, key, "GET", "/api/users")["users"]
+    except (OSError, ValueError, KeyError):
+        return False
+
+
 def _ask(url: str, key: str, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
     # A proxy cannot reach this machine's own address.
     here = urllib.parse.urlsplit(url).hostname in ("127.0.0.1", "localhost")

@@ -51,12 +51,6 @@ def smoke(there: Installation) -> Iterator[str]:
         yield _page(there, http)
 
 
-def logs_in(api: str, user: str, password: str) -> bool:
-    """Whether somebody may come in with that password."""
-    login = {"user": user, "password": password}
-    return httpx.post(f"{api}/api/auth/token", json=login, timeout=TIMEOUT_S).status_code == 200
-
-
 def _ask(there: Installation, http: httpx.Client, method: str, path: str, **more: object) -> httpx.Response:
     """An answer that is no outage of a moment; what starts may need some tries. Raises CannotDeploy."""
     pause_s, waited_s = FIRST_PAUSE_S, 0.0

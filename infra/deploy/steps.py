@@ -13,12 +13,12 @@ from pathlib import Path
 import psycopg
 from openmanager.parameters import name_of
 
-from infra.administrator import NAME, first_administrator
+from infra.administrator import NAME, first_administrator, has_nobody
 from infra.aws import Aws
 from infra.deploy import programs, settings
 from infra.deploy.cloudformation import run_osls
 from infra.deploy.failure import CannotDeploy
-from infra.deploy.smoke import Installation, logs_in, smoke
+from infra.deploy.smoke import Installation, smoke
 from infra.doctor import cloud, configured, postgres, redis
 from infra.doctor.clock import clock
 from infra.doctor.examine import rest_of
@@ -199,18 +199,18 @@ class Steps:
         return api, live
 
     def _first_login(self, api: str, key: str) -> bool:
-        """Make the first administrator where there is none; whether the password that is stored lets them in."""
+        """Make the first administrator where there is nobody; whether the password that is stored is still theirs."""
         self._begin("login")
         aws = self.wanted.aws
-        stored = aws.parameter(aws.login_parameter)
-        password = stored or secrets.token_urlsafe(16)
-        first_administrator(api, key, password)
-        if not logs_in(api, NAME, password):
-            return False
-        if not stored:
+        password = aws.parameter(aws.login_parameter)
+        if password is None:
+            if not has_nobody(api, key):
+                return False
+            # Stored first, or it could be lost.
+            password = secrets.token_urlsafe(16)
             aws.put_parameter(aws.login_parameter, password)
             self.changed.append(f"{aws.login_parameter} written")
-        return True
+        return bool(first_administrator(api, key, password))
 
     def _smoke(self, api: str, live: str, place: Place) -> None:
         self._begin("smoke")
