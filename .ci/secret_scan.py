@@ -40,6 +40,7 @@ KNOWN = {
     ("functions/system/openapi.json", "Secret Keyword"): "the example of a login",
     ("functions/system/openapi.json", "Slack Token"): "an address that names nobody",
     ("layers/core/python/openmanager/notify/described.py", "Slack Token"): "an address that names nobody",
+    ("layers/core/python/openmanager/parameters.py", "Secret Keyword"): "names of variables, and where they stand",
     ("layers/core/python/openmanager/security/login.py", "Secret Keyword"): "the example of a login",
     ("layers/core/python/openmanager/security/passwords.py", "Secret Keyword"): "how a hash is written",
     ("models/manifest.json", "Hex High Entropy String"): "checksums",
