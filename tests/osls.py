@@ -21,7 +21,7 @@ HERE = CHECKOUT / "tests/infrastructure"
 OSLS = HERE / "node_modules/.bin/osls"
 # cfn-lint and the emulator, in an environment of their own.
 PYTHON = CHECKOUT / ".venv-infrastructure/bin/python"
-LAYERS = ("core", "inference", "mcp", "crypto")
+LAYERS = ("core", "inference", "postgres", "senders", "mcp", "crypto")
 # What nobody may find in a template.
 MARKER = "hidden-0123456789abcdef0123456789abcdef"
 SECRETS = (

@@ -74,6 +74,16 @@ def test_every_function_is_there_as_the_file_says(packed: Packed) -> None:
         assert len(found["Layers"]) <= MOST_LAYERS
 
 
+def test_what_may_read_the_database_s_address_has_its_driver(packed: Packed) -> None:
+    for name in FUNCTIONS:
+        found = packed.function(name)
+        variables = found.get("Environment", {}).get("Variables", {})
+        reads = "/database" in str(variables.get("OPENMANAGER_PARAMETERS", ""))
+        assert ({"Ref": "PostgresLambdaLayer"} in found["Layers"]) is reads, name
+        # What senders pack with, ingest alone reads.
+        assert ({"Ref": "SendersLambdaLayer"} in found["Layers"]) is (name == "ingest"), name
+
+
 def handler(function: Function) -> str:
     return f"functions/{function.name}/" + ("run.sh" if function.name == "live" else "handler.handler")
 
