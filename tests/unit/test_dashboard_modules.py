@@ -5,6 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from starlette.datastructures import Headers
 
 from functions.dashboard.files import STATIC, folder
 
@@ -28,7 +29,7 @@ def test_modules_parse_as_they_are_served() -> None:
     served = [path.relative_to(STATIC).as_posix() for path in sorted(STATIC.rglob("*.js")) if path.name != "theme.js"]
     wrong = {}
     for name in served:
-        text = bytes(folder().answer(name, {}).body)
+        text = bytes(folder().answer(name, Headers({})).body)
         done = run("--check", "--input-type=module", text=text)
         if done.returncode:
             wrong[name] = done.stderr.decode()

@@ -136,7 +136,8 @@ async function send(method, path, body, { open = false, again = true, type = "ap
   try {
     answer = await (begun(path, used) ?? fetch(address.value + path, {
       method, headers, body: body === undefined ? undefined : JSON.stringify(body),
-      credentials: "omit", cache: "no-store", signal: AbortSignal.timeout(TIMEOUT_MS),
+      // Asked anew each time, so that what somebody has changed is seen at once; what is the same comes as a 304.
+      credentials: "omit", cache: method === "GET" ? "no-cache" : "no-store", signal: AbortSignal.timeout(TIMEOUT_MS),
     }));
   } catch (cause) {
     throw new ApiError(0, { title: "no answer", detail: String(cause.message ?? cause) });
