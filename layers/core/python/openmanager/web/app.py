@@ -35,7 +35,7 @@ class Door(FastAPI):
             from openmanager.web.described import complete
 
             quick.must_be_real()
-            complete(super().openapi(), self.routes)
+            complete(super().openapi(), self.routes, self.router.dependencies)
         return self.openapi_schema or {}
 
 

@@ -12,6 +12,7 @@ in the route (`fresh_until_next_round`).
 
 import re
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from hashlib import blake2b
 from typing import Any
@@ -80,9 +81,10 @@ def fresh_until_next_round(request: Request, minute_s: float) -> None:
         request.state.kept = f"private, max-age={seconds}"
 
 
-def kept_of(route: APIRoute) -> str:
-    """What a route or its app says; nothing where only the answer decides."""
-    policies = [d.call.policy for d in route.dependant.dependencies if isinstance(d.call, Kept)]
+def kept_of(route: APIRoute, of_app: Sequence[Any]) -> str:
+    """What a route says, else its app by its dependencies; nothing where only the answer decides."""
+    calls = [d.dependency for d in of_app] + [d.call for d in route.dependant.dependencies]
+    policies = [call.policy for call in calls if isinstance(call, Kept)]
     return policies[-1] if policies else ""
 
 

@@ -1,6 +1,6 @@
 """What FastAPI cannot know of our routes, added to their description: problem answers, and what no address can hold."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from openmanager.security import fields
@@ -51,8 +51,8 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: _answer(status) for status in statuses}
 
 
-def complete(document: dict[str, Any], routes: Iterable[Any]) -> None:
-    """Add to the description of an app what follows from its routes."""
+def complete(document: dict[str, Any], routes: Iterable[Any], of_app: Sequence[Any] = ()) -> None:
+    """Add to the description of an app what follows from its routes, and from the dependencies that all of them have."""
     for route in routes_of(routes):
         for method in (route.methods or ()) if route.include_in_schema else ():
             operation = document["paths"][route.path_format][method.lower()]
@@ -62,7 +62,7 @@ def complete(document: dict[str, Any], routes: Iterable[Any]) -> None:
                 operation["description"] = f"{operation['description']}\n\n{said}"
             # The framework's own answer to invalid input, which is a 400 here.
             operation["responses"].pop("422", None)
-            if method == "GET" and "no-store" not in kept_of(route) and _EVENTS not in _content(operation):
+            if method == "GET" and "no-store" not in kept_of(route, of_app) and _EVENTS not in _content(operation):
                 operation["responses"]["200"]["headers"] = _ETAG
                 operation["responses"]["304"] = _UNCHANGED
             for status in sorted(_statuses(route.path, operation, guard_of(route))):
