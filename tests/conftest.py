@@ -16,8 +16,10 @@ from infra.local.postgres import Postgres
 from infra.local.process import free_port
 from infra.local.stack import Upstash
 from infra.migrations.apply import apply
+from infra.packaging.failure import CannotPackage
 from tests.events import LOOP
 from tests.live import LiveStack
+from tests.packaging.artifacts import Artifacts, make
 from tests.vercel.build import Output, build
 
 # A busy machine is no finding.
@@ -155,3 +157,12 @@ def live_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveStack
 def vercel_output(tmp_path_factory: pytest.TempPathFactory) -> Output:
     """What `vercel build` makes of the checkout; skips where it cannot run."""
     return build(tmp_path_factory.mktemp("vercel"))
+
+
+@pytest.fixture(scope="session")
+def lambda_artifacts(tmp_path_factory: pytest.TempPathFactory) -> Artifacts:
+    """The layers and functions built for this machine's processor; skips where they cannot be."""
+    try:
+        return make(tmp_path_factory.mktemp("lambda"), lambda _: None)
+    except CannotPackage as error:
+        pytest.skip(str(error))

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from infra.local.stack import Upstash
-from tests.behaviour.target import Address, Answer, Target, local_gateway, vercel
+from tests.behaviour.target import PACE, Address, Answer, Target, local_gateway, vercel
 from tests.conftest import API_KEY, truncate
+from tests.packaging.cloud import Cloud
 
 PASSWORD = "correct horse battery staple"
 MINUTES = 30
@@ -64,7 +65,7 @@ def stores(upstash: Upstash, postgres_url: str) -> Mapping[str, str]:
     }
 
 
-@pytest.fixture(scope="package", params=["local gateway", "Vercel"])
+@pytest.fixture(scope="package", params=["local gateway", "packaged Lambda functions", "Vercel"])
 def target(
     request: pytest.FixtureRequest, stores: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Target]:
@@ -72,6 +73,9 @@ def target(
     with ExitStack() as stack:
         if request.param == "local gateway":
             yield stack.enter_context(local_gateway(tmp_path_factory.mktemp("gateway"), stores))
+        elif request.param == "packaged Lambda functions":
+            artifacts = request.getfixturevalue("lambda_artifacts")
+            yield stack.enter_context(Cloud(artifacts, tmp_path_factory.mktemp("functions"), {**PACE, **stores}))
         else:
             yield stack.enter_context(vercel(request.getfixturevalue("vercel_output"), stores))
 

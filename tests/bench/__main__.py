@@ -1,5 +1,5 @@
 """`python -m tests.bench [PART...]`: by default those that take minutes; `pages` and `demo` take half an hour,
-`contract` ten minutes.
+`contract` ten minutes, `cold` a quarter of an hour.
 
 `dashboard` needs a browser and an environment of its own: `make bench-dashboard`.
 """
@@ -16,7 +16,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 from tests.bench.output import say
 
 PARTS = ("codec", "commands", "throughput", "authentication", "faults", "inference", "rounds", "feed")
-LONG = ("pages", "demo", "contract", "dashboard")
+LONG = ("pages", "demo", "contract", "dashboard", "cold")
 
 
 def run(part: str, sizes: list[int]) -> None:
@@ -57,6 +57,10 @@ def run(part: str, sizes: list[int]) -> None:
         from tests.bench import demo
 
         demo.main()
+    elif part == "cold":
+        from tests.bench import cold
+
+        cold.main()
     elif part == "dashboard":
         from tests.bench import dashboard
 
