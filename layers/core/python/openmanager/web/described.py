@@ -52,7 +52,7 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def complete(document: dict[str, Any], routes: Iterable[Any], of_app: Sequence[Any] = ()) -> None:
-    """Add to the description of an app what follows from its routes, and from the dependencies that all of them have."""
+    """Add to an app's description what follows from its routes, and from the dependencies that all of them have."""
     for route in routes_of(routes):
         for method in (route.methods or ()) if route.include_in_schema else ():
             operation = document["paths"][route.path_format][method.lower()]
