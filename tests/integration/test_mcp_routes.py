@@ -22,7 +22,8 @@ from infra.openapi import ROOT
 from tests.credentials import JWT_KEYS, api_key
 from tests.events import Context, Reply, invoke
 from tests.outside import odd
-from tests.packaged import Packaged
+from tests.packaging.artifacts import Artifacts, declared
+from tests.packaging.function import LambdaFunction
 from tests.receivers import Answer, Received, Receiver, running
 from tests.sidecar import ODD, gone, sidecar
 
@@ -208,13 +209,16 @@ def test_a_gateway_that_is_stopped_leaves_no_child_behind(
     assert gone(child)
 
 
-def test_as_it_is_packaged_it_finds_its_settings_and_runbooks_and_stays_warm(tmp_path: Path) -> None:
+def test_as_it_is_packaged_it_finds_its_settings_and_runbooks_and_stays_warm(
+    lambda_artifacts: Artifacts, tmp_path: Path
+) -> None:
     asked = {"mcp": "call", "server": "filesystem", "tool": "read_text_file", "name": "x", "role": "viewer"}
-    with Packaged(tmp_path, "mcp", ("mcp_settings.json",), {"OPENMANAGER_API_KEY": "k" * 32}) as function:
+    env, log = {"OPENMANAGER_API_KEY": "k" * 32}, tmp_path / "log"
+    with LambdaFunction(lambda_artifacts, "mcp", declared()["mcp"], env, log) as function:
         for _ in range(2):
-            answer = function({**asked, "arguments": {"path": "server-silent.ko.md"}, "address": ""})
+            answer = function({**asked, "arguments": {"path": "server-silent.ko.md"}, "address": ""}).payload
             assert answer["result"]["text"].startswith("# 서버 무응답\n")
-    assert function.errors.read_text() == ""
+    assert log.read_text() == ""
 
 
 def test_another_function_asks_by_an_event(servers: None) -> None:

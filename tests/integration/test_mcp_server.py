@@ -28,7 +28,8 @@ from tests.events import invoke
 from tests.integration.test_roles import answer as status_of
 from tests.integration.test_roles import doors
 from tests.mcp_fleet import CALLS, LABEL, MODES, NOTE, ORDERS, SIZE, WHO, OnLambda, call, client, fill, message, send
-from tests.packaged import Packaged
+from tests.packaging.artifacts import Artifacts, declared
+from tests.packaging.function import LambdaFunction
 
 INITIALIZE = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
 COMPLETION = {"ref": {"type": "ref/prompt", "name": "explain_server"}, "argument": {"name": "server", "value": "w"}}
@@ -88,10 +89,10 @@ def test_every_tool_answers_the_sdk_s_client_through_one_warm_function(fleet: Up
 
 @pytest.mark.parametrize("mode", MODES)
 def test_as_it_is_packaged_it_answers_the_same(
-    fleet: Upstash, stores_env: dict[str, str], tmp_path: Path, mode: str
+    fleet: Upstash, stores_env: dict[str, str], lambda_artifacts: Artifacts, tmp_path: Path, mode: str
 ) -> None:
-    with Packaged(tmp_path, "mcp", ("mcp_settings.json",), stores_env) as function:
-        check_twice(mode, OnLambda(function))
+    with LambdaFunction(lambda_artifacts, "mcp", declared()["mcp"], stores_env, tmp_path / "log") as function:
+        check_twice(mode, OnLambda(lambda event, _: function(event).payload))
 
 
 def check_twice(mode: str, transport: OnLambda) -> None:
