@@ -29,6 +29,11 @@ class Answer:
     at: float
 
 
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A process that is killed leaves in the middle of its question, which is no finding."""
+
+
 class RuntimeApi:
     """Hands events to whoever asks for the next one. `address` goes into AWS_LAMBDA_RUNTIME_API."""
 
@@ -36,7 +41,7 @@ class RuntimeApi:
         self._events: queue.Queue[tuple[str, bytes, float]] = queue.Queue()
         self._answers: queue.Queue[tuple[str, Answer]] = queue.Queue()
         self._ids = itertools.count(1)
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        self._server = _Server(("127.0.0.1", 0), _handler(self))
         self._server.daemon_threads = True
         self.address = f"127.0.0.1:{self._server.server_address[1]}"
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
