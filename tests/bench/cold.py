@@ -35,7 +35,7 @@ STARTS = 15
 KEY = "bench-settings-key-0123456789abcdef"
 _PERIOD_US = 20_000
 QUOTAS = (1.0, 0.58, 0.29)
-# Row -> what its handler imports and does; the last one is the reference that budgets are multiples of.
+# Row -> what its handler imports and does before it is asked.
 REFERENCES = {
     "bare handler": "",
     "+ numpy": "import numpy",
@@ -46,7 +46,22 @@ REFERENCES = {
         for path in sorted(glob.glob(os.environ["OPENMANAGER_MODELS"] + "/*.tflite")):
             Interpreter(model_path=path).allocate_tensors()
     """,
+    "the same as plain FastAPI": """
+        import numpy
+        from ai_edge_litert.interpreter import Interpreter
+        import glob, os
+        for path in sorted(glob.glob(os.environ["OPENMANAGER_MODELS"] + "/*.tflite")):
+            Interpreter(model_path=path).allocate_tensors()
+        from fastapi import FastAPI
+        from mangum import Mangum
+        app = FastAPI()
+        @app.get("/api/health")
+        def health():
+            return {}
+        handler = Mangum(app, lifespan="off")
+    """,
 }
+# Budgets are multiples of this one.
 REFERENCE = "+ interpreter, models"
 # Function -> the budget of DESIGN.md, section 13, in seconds at 1.0 and at 0.29.
 BUDGETS = {
@@ -83,6 +98,7 @@ def main() -> None:
             "OPENMANAGER_STORE_TIMEOUT_S": "20",
         }
         _references(artifacts)
+        _judged(artifacts, env, Path(folder))
         _starts(artifacts, env, Path(folder))
         for name in ("predictions", "tick"):
             _where(artifacts, env, name)
@@ -93,16 +109,30 @@ def _references(artifacts: Artifacts) -> None:
     for i, code in enumerate(REFERENCES.values()):
         path = artifacts.built / "functions" / f"reference{i}.zip"
         with zipfile.ZipFile(path, "w") as made:
-            made.writestr("reference.py", textwrap.dedent(code) + "\n\ndef handler(event, context):\n    return {}\n")
+            made.writestr("reference.py", "def handler(event, context):\n    return {}\n" + textwrap.dedent(code))
         # With bytecode, as ours has.
         task = artifacts.task(f"reference{i}")
         subprocess.run([artifacts.python, "-S", "-m", "compileall", "-q", str(task)], check=True)
 
 
+def _judged(artifacts: Artifacts, env: Mapping[str, str], folder: Path) -> None:
+    """A server with a verdict, so that there is something to answer."""
+    now, known = int(time.time()), declared()
+    samples = [{"time": now - 60 * i, "metrics": {"cpu_utilization": 50, "memory_used": 40}} for i in range(5, 1, -1)]
+    headers = {"authorization": f"Bearer {KEY}", "content-type": "application/json"}
+    body = json.dumps({"server": "web-01", "samples": samples}).encode()
+    for name, event in (("ingest", http_event("POST", "/api/ingest", headers=headers, body=body)), ("tick", SCHEDULED)):
+        with LambdaFunction(artifacts, name, known[name], {**env, "OPENMANAGER_GRACE_S": "0"}, folder / "log") as made:
+            told = made(event)
+            assert not told.failed, told.payload
+    with LambdaFunction(artifacts, "predictions", known["predictions"], env, folder / "log") as made:
+        assert made(_event("predictions")).payload["statusCode"] == 200
+
+
 def _starts(artifacts: Artifacts, env: Mapping[str, str], folder: Path) -> None:
     known = declared()
     rows: dict[str, tuple[str, Declared, Any]] = {
-        row: (f"reference{i}", Declared("reference.handler", 512, 30, ("core", "inference")), {})
+        row: (f"reference{i}", Declared("reference.handler", 512, 30, ("core", "inference")), _event("system"))
         for i, row in enumerate(REFERENCES)
     }
     rows |= {name: (name, known[name], _event(name)) for name in sorted(known) if name != "live"}

@@ -46,7 +46,7 @@ def build(folder: Path) -> Output:
         if not found:
             pytest.skip(f"no {name} here, which `vercel build` needs")
     if not CLI.is_file():
-        pytest.skip("the Vercel CLI is not installed: npm ci --prefix tests/vercel --ignore-scripts")
+        pytest.skip("the Vercel CLI is not installed: npm install --prefix tests/vercel --no-save --ignore-scripts")
     assert node
     assert uv
     assert python
