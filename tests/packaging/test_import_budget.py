@@ -1,7 +1,7 @@
 """How many modules a packaged function may load before its first event: nearly all of a cold start is imports.
 
-A count does not depend on the machine, as seconds do (`python -m tests.bench cold` has those). What no function may load
-is in tests/unit/test_imports.py.
+A count does not depend on the machine, as seconds do (`python -m tests.bench cold` has those). What no function may
+load is in tests/unit/test_imports.py.
 """
 
 import subprocess
