@@ -9,8 +9,15 @@ if TYPE_CHECKING:
 
 @lru_cache(maxsize=1)
 def context() -> "ssl.SSLContext":
-    """Trusts whom the system trusts."""
+    """Trusts whom the system trusts (SSL_CERT_FILE names others), or Mozilla's list where the system has none."""
     # Where all is plain, as on one's own machine, it is not needed.
     import ssl
 
-    return ssl.create_default_context()
+    made = ssl.create_default_context()
+    known = ssl.get_default_verify_paths()
+    if not (known.cafile or known.capath):
+        # A slim container without ca-certificates. httpx brings it.
+        import certifi
+
+        made.load_verify_locations(certifi.where())
+    return made
