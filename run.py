@@ -2,7 +2,7 @@
 """OpenManager on this machine: `python3 run.py up`. Needs Python 3.11 or newer and nothing else.
 
     up [--no-agent] [--replay [FILE...]] [--host ADDRESS]   start everything, until Ctrl-C
-    test [PYTEST ARGUMENTS]                                 run the tests
+    test [PYTEST ARGUMENTS]                                 run the tests, several at a time unless told which
     demo [FILE...]                                          replay recorded servers into what runs
     export FOLDER [--help]                                  write history to CSV or Parquet
     import FOLDER|FILE [--help]                             send such files through the ingest door
@@ -150,6 +150,12 @@ class Venv:
         os.execv(self.python, [self.python, *argv])
 
 
+def in_parallel():
+    """Of pytest, for the whole suite: a process for each processor, up to four, and each file's tests in one of them."""
+    processes = min(os.cpu_count() or 1, 4)
+    return ("-n", str(processes), "--dist", "loadfile") if processes > 1 else ()
+
+
 def main(*arguments):
     folder = HERE / ".venv"
     if arguments[:1] == ("--venv",) and len(arguments) > 1:
@@ -170,7 +176,7 @@ def main(*arguments):
     venv.ready()
     if command == "test":
         os.chdir(str(HERE))
-        venv.become("-m", "pytest", *arguments[1:])
+        venv.become("-m", "pytest", *(arguments[1:] or in_parallel()))
     if command in ("export", "import"):
         venv.become("-m", "infra.transfer", *arguments)
     if command == "audit":

@@ -6,7 +6,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from openmanager import archive
-from openmanager.stores import partitions, postgres, rollups
+from openmanager.stores import history, partitions, postgres, rollups
 from openmanager.stores.partitions import DAY_MS, day_ms, day_of
 from openmanager.telemetry.blocks import encode_block
 from openmanager.telemetry.samples import MINUTE_MS, merge
@@ -139,14 +139,15 @@ def test_rows_of_the_first_schema_are_carried_over(empty_database: str, tmp_path
     migrations.apply(empty_database)
     carried = postgres.Postgres(empty_database, 3)
     try:
-        assert same_values(merge(carried.read_blocks("web-01", FIRST - DAY_MS, FIRST + DAY_MS)), sent)
         with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(history, "connect", lambda: carried)
+            assert same_values(merge(history.read_blocks("web-01", FIRST - DAY_MS, FIRST + DAY_MS)), sent)
             patch.setattr(partitions, "connect", lambda: carried)
             # Of the ten, the day and the week are there already, by the same names.
             assert partitions.make_ahead(FIRST - DAY_MS) == 6
             patch.setattr(rollups, "connect", lambda: carried)
             assert rollups.close_days(day_of(settled()), 16, lambda _: {}) == 2
-        assert same_values(merge(carried.read_blocks("web-01", FIRST - DAY_MS, FIRST + DAY_MS)), sent)
+            assert same_values(merge(history.read_blocks("web-01", FIRST - DAY_MS, FIRST + DAY_MS)), sent)
     finally:
         carried.close()
     assert rows(empty_database, "SELECT verdict->>'n' FROM predictions ORDER BY minute") == [("0",), ("1",), ("2",)]

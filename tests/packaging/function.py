@@ -76,7 +76,6 @@ class LambdaFunction:
         before: Sequence[str] = (),
     ) -> None:
         self.name, self.declared, self.log = name, declared, log
-        self._api = RuntimeApi()
         self._before = list(before)
         task, opt = artifacts.task(name), artifacts.opt(declared.layers)
         where = ("/var/task", "/opt", "/var/runtime") if isolated else (task, opt, artifacts.runtime)
@@ -93,7 +92,6 @@ class LambdaFunction:
             "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(declared.memory_mb),
             "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
             "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
-            "AWS_LAMBDA_RUNTIME_API": self._api.address,
             "PYTHONPATH": ":".join(map(str, (where[0], f"{where[1]}/python", where[2]))),
             "_HANDLER": declared.handler,
             # As serverless.yml sets it for all.
@@ -111,9 +109,11 @@ class LambdaFunction:
         self.peak_mb = 0.0
         self.started_at = 0.0
         self._asked = ""
+        self._api: RuntimeApi
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
+        self._api = RuntimeApi()
         self._api.__enter__()
         self.start()
         return self
@@ -126,7 +126,7 @@ class LambdaFunction:
             self.started_at = time.perf_counter()
             self._process = subprocess.Popen(
                 [*self._before, *self.command],
-                env=self.env,
+                env=self.env | {"AWS_LAMBDA_RUNTIME_API": self._api.address},
                 cwd=self._cwd,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -1,7 +1,6 @@
 """What the doctor says of settings, and of what an installation says of itself."""
 
 import time
-from typing import Any
 
 import pytest
 
@@ -65,22 +64,20 @@ def test_no_secret_is_repeated() -> None:
     assert STRONG["OPENMANAGER_API_KEY"] not in repr(Place("test", STRONG))
 
 
-def server(name: str, seconds_ago: float) -> dict[str, Any]:
-    return {"id": name, "seen": time.time() - seconds_ago, "judged": None}
-
-
 @pytest.mark.parametrize(
-    ("servers", "state", "says"),
+    ("ages", "state", "says"),
     [
         (None, "skipped", "did not say which servers there are"),
-        ([], "warning", "no server has sent anything yet"),
-        ([server("a", 5), server("b", 30)], "ok", "2 servers push"),
-        ([server("a", 5), server("b", 3000)], "warning", "1 of 2 servers have sent nothing for 10 minutes: b"),
-        ([server("a", 1200), server("b", 3000)], "failed", "nobody pushes: the last was a, 20 minutes ago"),
+        ({}, "warning", "no server has sent anything yet"),
+        ({"a": 5, "b": 30}, "ok", "2 servers push"),
+        ({"a": 5, "b": 3000}, "warning", "1 of 2 servers have sent nothing for 10 minutes: b"),
+        ({"a": 1200, "b": 3000}, "failed", "nobody pushes: the last was a, 20 minutes ago"),
     ],
 )
-def test_who_pushes_is_judged_by_when_they_did(servers: list[dict[str, Any]] | None, state: str, says: str) -> None:
-    (finding,) = running.senders(Place("test", {}, "http://om.invalid"), servers)
+def test_who_pushes_is_judged_by_when_they_did(ages: dict[str, float] | None, state: str, says: str) -> None:
+    now = time.time()
+    servers = ages and [{"id": name, "seen": now - age, "judged": None} for name, age in ages.items()]
+    (finding,) = running.senders(Place("test", {}, "http://om.invalid"), [] if ages == {} else servers or None)
     assert finding.state == state
     assert says in finding.what
 

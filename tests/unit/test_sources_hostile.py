@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from openmanager.errors import InvalidInput, OpenManagerError, PayloadTooLarge
-from openmanager.sources import limits, native, otlp, prometheus
+from openmanager.names import SERVER_ID
+from openmanager.sources import native, otlp, prometheus
 from openmanager.sources.limits import MAX_VALUE, Parsed
 from openmanager.web.body import gunzip
 
@@ -42,7 +43,7 @@ def survives(parse: Parse, body: bytes) -> None:
     for push in parsed.pushes:
         known = push.samples.values[push.samples.values == push.samples.values]
         assert ((known >= 0) & (known <= MAX_VALUE)).all()
-        assert limits.SERVER_ID.fullmatch(push.server)
+        assert SERVER_ID.fullmatch(push.server)
         assert all(text.isprintable() for text in (*push.samples.series, *push.attributes.values()))
 
 

@@ -97,7 +97,7 @@ DEFAULTS: tuple[Rule, ...] = (
     ),
     Rule("prediction_quality", "quality", warning=0.0, recover_warning=0.02, keep_firing_min=60, repeat_min=7 * 1440),
 )
-# Whose alerts those about our own predictions are; no server can have this name (sources.limits.SERVER_ID).
+# Whose alerts those about our own predictions are; no server can have this name (openmanager.names).
 OURSELVES = "@openmanager"
 _LARGEST = 1e15
 _NUMBERS = {"warning", "critical", "recover_warning", "recover_critical"}
