@@ -151,7 +151,7 @@ class Venv:
 
 
 def in_parallel():
-    """Of pytest, for the whole suite: a process for each processor, up to four, and each file's tests in one of them."""
+    """Of pytest, for the whole suite: a process for each processor, up to four; a file's tests stay in one of them."""
     processes = min(os.cpu_count() or 1, 4)
     return ("-n", str(processes), "--dist", "loadfile") if processes > 1 else ()
 
