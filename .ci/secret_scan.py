@@ -35,10 +35,12 @@ IN_TESTS = (
 # What stays, and why.
 KNOWN = {
     ("README.md", "Slack Token"): "an address that ends in an ellipsis",
+    ("README.md", "Basic Auth Credentials"): "the form of a connection string",
     ("functions/dashboard/static/vendor/manifest.json", "Hex High Entropy String"): "checksums",
     ("functions/dashboard/static/views/en.js", "Secret Keyword"): "words for fields",
     ("functions/system/openapi.json", "Secret Keyword"): "the example of a login",
     ("functions/system/openapi.json", "Slack Token"): "an address that names nobody",
+    ("infra/doctor/configured.py", "Basic Auth Credentials"): "the form of a connection string",
     ("layers/core/python/openmanager/notify/described.py", "Slack Token"): "an address that names nobody",
     ("layers/core/python/openmanager/parameters.py", "Secret Keyword"): "names of variables, and where they stand",
     ("layers/core/python/openmanager/security/login.py", "Secret Keyword"): "the example of a login",
