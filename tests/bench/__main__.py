@@ -1,5 +1,5 @@
 """`python -m tests.bench [PART...]`: by default those that take minutes; `pages` and `demo` take half an hour,
-`contract` ten minutes, `cold` a quarter of an hour.
+`contract` ten minutes, `cold` forty.
 
 `dashboard` needs a browser and an environment of its own: `make bench-dashboard`.
 """
