@@ -25,6 +25,8 @@ test("every server is in one count, and the counts add up", () => {
   assert.deepEqual([c.offline, c.critical, c.warning, c.unknown, c.maintenance, c.healthy], [1, 1, 1, 2, 1, 2]);
   assert.equal(store.STATUSES.reduce((sum, status) => sum + c[status], 0), c.total);
   assert.equal(c.attention, 5);
+  // Each server is in one group.
+  assert.equal(c.attention + [...c.calm.values()].reduce((a, b) => a + b, 0), c.total);
 });
 
 test("soon is who is likely to fail within the hour, by a forecast that has earned it, and nobody who is down or silent", () => {

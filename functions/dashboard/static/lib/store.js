@@ -117,10 +117,13 @@ export const shelves = computed(() => {
 export const counts = computed(() => {
   judged.value;
   const found = Object.fromEntries(STATUSES.map((status) => [status, 0]));
+  // By role, those that need no attention.
+  const calm = new Map();
   let likely = 0;
   for (const cell of servers.value.values()) {
     found[cell.status] += 1;
     likely += soon(cell);
+    if (cell.status === "healthy" || cell.status === "maintenance") calm.set(cell.role || "", (calm.get(cell.role || "") ?? 0) + 1);
   }
   const { open, acknowledged, silenced } = shelves.value;
   return {
@@ -128,6 +131,7 @@ export const counts = computed(() => {
     total: servers.value.size,
     soon: likely,
     attention: found.offline + found.critical + found.warning + found.unknown,
+    calm,
     open: open.length, acknowledged: acknowledged.length, silenced: silenced.length,
   };
 });

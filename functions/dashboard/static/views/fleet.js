@@ -206,7 +206,7 @@ function grouped() {
     .map(([name, records]) => [name, records.map(({ id }) => id)]);
 }
 
-/** The groups in an order that stands still: anew every ten seconds at most, and never under a pointer or the focus. */
+/** The groups in an order that stands still, their numbers (store.counts) apart: anew every ten seconds at most, and never under a pointer or the focus. */
 function useGroups(root) {
   const [groups, set] = useState(grouped);
   useEffect(() => {
@@ -225,7 +225,11 @@ function useGroups(root) {
     const now = effect(() => { servers.value; order.value; at = performance.now(); set(grouped()); });
     return () => { stop(); now(); clearTimeout(timer); };
   }, []);
-  return groups;
+  // Cards stand still, and numbers do not: a role whose first server is well again is there at once, its card later.
+  const { attention, calm } = counts.value, lacks = (name) => !groups.some(([known]) => known === name);
+  const waiting = [...calm.keys()].filter(lacks).map((role) => [role, []]);
+  const first = attention && lacks("attention") ? [["attention", []]] : [];
+  return first.length || waiting.length ? [...first, ...groups, ...waiting] : groups;
 }
 
 export function Fleet() {
@@ -234,11 +238,15 @@ export function Fleet() {
   const [drawn, draw] = useState(FIRST);
   const more = drawn < groups.length;
   // One more each time a frame has been shown: what is on the screen has its values, and a finger is answered meanwhile.
+  // Once all are there, a group that comes is drawn with what it took its servers from.
   useEffect(() => {
-    if (!more) return undefined;
+    if (!more) {
+      if (groups.length) draw(Infinity);
+      return undefined;
+    }
     const frame = requestAnimationFrame(() => setTimeout(() => draw(drawn + 1 < groups.length ? drawn + 1 : Infinity)));
     return () => cancelAnimationFrame(frame);
-  }, [more, drawn]);
+  }, [more, drawn, groups.length]);
   const c = counts.value;
   return html`<section class="fleet" aria-labelledby="fleet">
     <header class="section-head"><h2 id="fleet">${t("fleet.title")}</h2><span class="note">${t("fleet.count", c.total)}</span>
@@ -263,7 +271,7 @@ function Group({ name, ids, crowd }) {
   const id = `group-${name || "none"}`;
   return html`<div class="group">
     <h3><button class="group-head" type="button" aria-expanded=${String(open)} aria-controls=${id} onClick=${() => set(!open)}>
-      <${Icon} name=${open ? "down" : "right"} size=${14} />${attention ? t("fleet.attention") : roleName(name)} <span class="n">${attention ? counts.value.attention : ids.length}</span></button></h3>
+      <${Icon} name=${open ? "down" : "right"} size=${14} />${attention ? t("fleet.attention") : roleName(name)} <span class="n">${attention ? counts.value.attention : counts.value.calm.get(name) ?? 0}</span></button></h3>
     <div class="cards" id=${id} hidden=${!open}>${open && ids.slice(0, shown).map((each) => html`<${Card} key=${each} id=${each} />`)}</div>
     ${open && ids.length > shown && html`<button class="button small show-more" type="button" onClick=${() => show(shown + PAGE)}>${t("fleet.more", Math.min(PAGE, ids.length - shown))}</button>`}
   </div>`;
