@@ -3,6 +3,7 @@
 Functions read the parameters by themselves (openmanager.parameters) and need none of this.
 """
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -42,6 +43,11 @@ _CODES = {
     ),
     "RequestTimeTooSkewed": ("this machine's clock is off by more than five minutes", "switch time synchronisation on"),
 }
+
+
+def region_of(wanted: str) -> str:
+    """The region to work in: what was asked for, else what AWS's own programs would take, else ours."""
+    return wanted or os.environ.get("AWS_REGION") or REGION
 
 
 class AwsRefused(Exception):

@@ -9,12 +9,11 @@ a file there (NAME=value lines; README lists the names), and secrets that can be
 """
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from infra.aws import REGION, Aws, AwsRefused
+from infra.aws import Aws, AwsRefused, region_of
 from infra.deploy.failure import CannotDeploy
 from infra.deploy.steps import Deployment, Steps
 from infra.packaging.target import TARGETS
@@ -45,11 +44,6 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--packaged", action="store_true", help="take what `make package` has built")
     parser.add_argument("--dry-run", action="store_true", help="look at everything, change nothing")
     return parser
-
-
-def region_of(wanted: str) -> str:
-    """The region to work in."""
-    return wanted or os.environ.get("AWS_REGION") or REGION
 
 
 def main(argv: Sequence[str] | None = None) -> int:

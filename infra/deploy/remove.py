@@ -9,9 +9,9 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from infra.aws import Aws, AwsRefused
+from infra.aws import Aws, AwsRefused, region_of
 from infra.deploy import programs
-from infra.deploy.__main__ import region_of, say
+from infra.deploy.__main__ import say
 from infra.deploy.cloudformation import CHECKOUT, run_osls
 from infra.deploy.failure import CannotDeploy
 

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from infra.aws import REGION, Aws, AwsRefused
+from infra.aws import Aws, AwsRefused, region_of
 from infra.doctor.examine import examine
 from infra.doctor.finding import SIGNS, Finding, worst
 from infra.doctor.place import NoPlace, Place, deployed, named_by, this_machine
@@ -45,8 +45,7 @@ def arguments() -> argparse.ArgumentParser:
 def find(chosen: argparse.Namespace) -> Place:
     """What is to be looked at. Raises NoPlace and AwsRefused."""
     if chosen.stage:
-        region = chosen.region or os.environ.get("AWS_REGION") or REGION
-        return deployed(Aws(chosen.stage, region))
+        return deployed(Aws(chosen.stage, region_of(chosen.region)))
     if chosen.environment:
         return named_by(os.environ)
     return this_machine(Path(os.environ.get("OPENMANAGER_DATA") or CHECKOUT / ".openmanager").absolute())
