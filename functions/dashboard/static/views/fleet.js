@@ -3,7 +3,7 @@
 // Cards are rendered once. What a tick changes is written to their text and attributes by an effect each, which runs
 // only while the card is on the screen.
 
-import { effect, html, signal, useEffect, useMemo, useRef, useState } from "../vendor/preact.js";
+import { computed, effect, html, signal, useEffect, useMemo, useRef, useState } from "../vendor/preact.js";
 import { colour } from "../lib/charts.js";
 import { Glyph, Icon } from "../lib/ui.js";
 import { duration, known, lang, percent, t, theme } from "../lib/i18n.js";
@@ -226,11 +226,18 @@ function useGroups(root) {
     return () => { stop(); now(); clearTimeout(timer); };
   }, []);
   // Cards stand still, and numbers do not: a role whose first server is well again is there at once, its card later.
-  const { attention, calm } = counts.value, lacks = (name) => !groups.some(([known]) => known === name);
-  const waiting = [...calm.keys()].filter(lacks).map((role) => [role, []]);
-  const first = attention && lacks("attention") ? [["attention", []]] : [];
-  return first.length || waiting.length ? [...first, ...groups, ...waiting] : groups;
+  const here = peopled.value;
+  return useMemo(() => {
+    const lacking = JSON.parse(here).filter((name) => !groups.some(([known]) => known === name)).map((name) => [name, []]);
+    const first = lacking.filter(([name]) => name === "attention");
+    return lacking.length ? [...first, ...groups, ...lacking.filter((each) => !first.includes(each))] : groups;
+  }, [groups, here]);
 }
+
+// What the fleet is rendered anew for; its numbers change with every round, and each is a component of its own.
+const total = computed(() => counts.value.total);
+/** The names of the groups that have servers now, as a text, which is the same as long as they are. */
+const peopled = computed(() => JSON.stringify([...(counts.value.attention ? ["attention"] : []), ...[...counts.value.calm.keys()].sort()]));
 
 export function Fleet() {
   const root = useRef(null);
@@ -247,9 +254,8 @@ export function Fleet() {
     const frame = requestAnimationFrame(() => setTimeout(() => draw(drawn + 1 < groups.length ? drawn + 1 : Infinity)));
     return () => cancelAnimationFrame(frame);
   }, [more, drawn, groups.length]);
-  const c = counts.value;
   return html`<section class="fleet" aria-labelledby="fleet">
-    <header class="section-head"><h2 id="fleet">${t("fleet.title")}</h2><span class="note">${t("fleet.count", c.total)}</span>
+    <header class="section-head"><h2 id="fleet">${t("fleet.title")}</h2><span class="note">${t("fleet.count", total.value)}</span>
       <div class="fleet-tools push">
         <div class="segments" role="group" aria-label=${t("fleet.look")}>
           ${["cards", "rows"].map((each) => html`<button type="button" aria-pressed=${String(look.value === each)} onClick=${() => { look.value = each; keep(); }}>${t(`fleet.${each}`)}</button>`)}
@@ -259,9 +265,13 @@ export function Fleet() {
         </select>
       </div></header>
     <div class=${`groups as-${look.value}`} ref=${root} aria-busy=${String(more)}>
-      ${groups.slice(0, drawn).map(([name, ids]) => html`<${Group} key=${name} name=${name} ids=${ids} crowd=${c.total > CROWD} />`)}
+      ${groups.slice(0, drawn).map(([name, ids]) => html`<${Group} key=${name} name=${name} ids=${ids} crowd=${total.value > CROWD} />`)}
     </div>
   </section>`;
+}
+
+function HowMany({ name }) {
+  return html`<span class="n">${name === "attention" ? counts.value.attention : counts.value.calm.get(name) ?? 0}</span>`;
 }
 
 function Group({ name, ids, crowd }) {
@@ -271,7 +281,7 @@ function Group({ name, ids, crowd }) {
   const id = `group-${name || "none"}`;
   return html`<div class="group">
     <h3><button class="group-head" type="button" aria-expanded=${String(open)} aria-controls=${id} onClick=${() => set(!open)}>
-      <${Icon} name=${open ? "down" : "right"} size=${14} />${attention ? t("fleet.attention") : roleName(name)} <span class="n">${attention ? counts.value.attention : counts.value.calm.get(name) ?? 0}</span></button></h3>
+      <${Icon} name=${open ? "down" : "right"} size=${14} />${attention ? t("fleet.attention") : roleName(name)} <${HowMany} name=${name} /></button></h3>
     <div class="cards" id=${id} hidden=${!open}>${open && ids.slice(0, shown).map((each) => html`<${Card} key=${each} id=${each} />`)}</div>
     ${open && ids.length > shown && html`<button class="button small show-more" type="button" onClick=${() => show(shown + PAGE)}>${t("fleet.more", Math.min(PAGE, ids.length - shown))}</button>`}
   </div>`;
