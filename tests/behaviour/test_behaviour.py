@@ -76,8 +76,8 @@ def test_a_server_s_verdict_is_told_with_its_reasons(world: World) -> None:
 def test_what_was_sent_is_charted(world: World) -> None:
     found = world.get(f"/api/servers/db-01/metrics?from={time.time() - 7200:.0f}&step=60&metrics=cpu_utilization")
     values = [value for value in found["metrics"]["cpu_utilization"] if value is not None]
-    # One more where the fleet had to be sent twice.
-    assert values in ([20.0] * MINUTES, [20.0] * (MINUTES + 1))
+    # One or two more where the fleet had to be sent twice.
+    assert values in ([20.0] * MINUTES, [20.0] * (MINUTES + 1), [20.0] * (MINUTES + 2))
     assert list(found["metrics"]) == ["cpu_utilization"]
 
 
