@@ -1,6 +1,5 @@
 """/api/mcp…: outside MCP servers and their tools; the same for other functions, which invoke this one directly."""
 
-import os
 from importlib import import_module
 from typing import Annotated, Any
 
@@ -37,13 +36,10 @@ def call_tool(who: Viewer, server: Server, tool: Tool, body: Body) -> dict[str, 
 
 
 def _sidecar() -> Any:
-    # With it comes the library `mcp`, half a second of work. Where all functions share a process, it waits until
-    # somebody asks; on Lambda it belongs to the start, which has more of the processor.
+    # With it come the clients of the library `mcp`, for those alone who ask an outside server.
     return import_module("openmanager.sidecar.service")
 
 
-if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:
-    _sidecar()
 _http = lambda_handler(app)
 
 

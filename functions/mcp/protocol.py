@@ -31,7 +31,8 @@ def no_session(_: Viewer) -> Response:
 
 
 def _server() -> Any:
-    # Loaded when the sidecar is, and for the same reason (handler.py).
+    # With it comes the library `mcp`, half a second of work. Where all functions share a process, it waits until
+    # somebody asks; on Lambda it belongs to the start, which has more of the processor.
     return import_module("openmanager.mcp.door")
 
 

@@ -16,6 +16,7 @@ from functions.access.handler import handler as access
 from functions.alerts.handler import handler as alerts
 from functions.audit.handler import handler as audit
 from functions.auth.handler import handler as auth
+from functions.demo.handler import handler as demo
 from functions.incidents.handler import handler as incidents
 from functions.notifications.handler import handler as notifications
 from functions.predictions.handler import handler as predictions
@@ -197,16 +198,16 @@ REFUSED: dict[str, Attack] = {
         body=as_json({"name": "a", "role": "viewer", "days": BEYOND_FLOATS}),
     ),
     "a fleet of more servers than Redis holds": Attack(
-        system, "POST", "/api/system/start", "operator", body=as_json({"servers": 10**9}), named="servers"
+        demo, "POST", "/api/system/start", "operator", body=as_json({"servers": 10**9}), named="servers"
     ),
     "a run that never ends": Attack(
-        system, "POST", "/api/system/start", "operator", body=b'{"minutes": 1e999}', named="minutes"
+        demo, "POST", "/api/system/start", "operator", body=b'{"minutes": 1e999}', named="minutes"
     ),
     "a run as fast as nothing": Attack(
-        system, "POST", "/api/system/start", "operator", body=b'{"speed": NaN}', named="speed"
+        demo, "POST", "/api/system/start", "operator", body=b'{"speed": NaN}', named="speed"
     ),
     "a run whose past is to come": Attack(
-        system, "POST", "/api/system/start", "operator", body=b'{"past": -1}', named="past"
+        demo, "POST", "/api/system/start", "operator", body=b'{"past": -1}', named="past"
     ),
     # What a time or a zone may be.
     "a file for a time zone": Attack(
@@ -276,13 +277,13 @@ REFUSED: dict[str, Attack] = {
         rules, "PUT", "/api/rules/cpu", "operator", body=b'{"default": true}', named="default"
     ),
     "a run that has sent its minutes": Attack(
-        system, "POST", "/api/system/start", "operator", body=b'{"fed": 99999999}', named="fed"
+        demo, "POST", "/api/system/start", "operator", body=b'{"fed": 99999999}', named="fed"
     ),
     "servers for a key that writes none": Attack(
         access, "POST", "/api/keys", "admin", body=b'{"name": "a", "role": "admin", "servers": ["*"]}', named="servers"
     ),
     # What is another role's.
-    "a viewer who drives the demo fleet": Attack(system, "POST", "/api/system/start", "viewer", 403, b"{}"),
+    "a viewer who drives the demo fleet": Attack(demo, "POST", "/api/system/start", "viewer", 403, b"{}"),
     "an operator who reads who is told": Attack(
         notifications, "GET", "/api/notifications/targets", "operator", 403, said="admin"
     ),

@@ -16,9 +16,9 @@ from openmanager.stores import audit, documents, postgres
 
 from functions.archive.handler import handler as archive_door
 from functions.audit.handler import handler as audit_door
+from functions.demo.handler import handler as demo_door
 from functions.notifications.handler import handler as notifications_door
 from functions.rules.handler import handler as rules_door
-from functions.system.handler import handler as system_door
 from infra.transfer import audit as command
 from tests.events import Context, Reply, invoke
 from tests.live import LiveStack
@@ -101,8 +101,8 @@ def test_no_digest_gives_a_secret_to_guess(stores_env: dict[str, str]) -> None:
 
 
 def test_starting_and_stopping_the_demo_is_recorded(stores_env: dict[str, str]) -> None:
-    assert ask(system_door, "POST", "/api/system/start", {"scenario": "spike"}).status == 200
-    assert ask(system_door, "POST", "/api/system/stop").status == 200
+    assert ask(demo_door, "POST", "/api/system/start", {"scenario": "spike"}).status == 200
+    assert ask(demo_door, "POST", "/api/system/stop").status == 200
     assert [(row["action"], row["target"]) for row in log()] == [("demo.start", "spike"), ("demo.stop", "spike")]
 
 
@@ -112,7 +112,7 @@ def test_without_postgres_what_redis_alone_does_goes_on_and_the_log_names_it(
     monkeypatch.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/none")
     settings.cache_clear()
     postgres.connect.cache_clear()
-    assert ask(system_door, "POST", "/api/system/start", {"scenario": "spike"}).status == 200
+    assert ask(demo_door, "POST", "/api/system/start", {"scenario": "spike"}).status == 200
     (lost,) = [record for record in caplog.records if record.name == audit.__name__]
     assert lost.audit == {  # type: ignore[attr-defined]
         "actor": "api key",

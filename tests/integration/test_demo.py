@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 from openmanager import fleet
-from openmanager.demo import runs
+from openmanager.demo import runs, state
 from openmanager.demo.feeding import feed
 from openmanager.demo.generator import table
 from openmanager.settings import settings
@@ -17,7 +17,7 @@ from openmanager.telemetry import windows
 from openmanager.telemetry.samples import MINUTE_MS, merge
 from openmanager.watch import rounds
 
-from functions.system.handler import handler as system
+from functions.demo.handler import handler as switch
 from infra.local.stack import Upstash
 from tests.conftest import API_KEY
 from tests.events import Reply, invoke
@@ -36,7 +36,7 @@ LEAK: dict[str, Any] = {
 
 def post(path: str, body: object = None) -> Reply:
     octets = None if body is None else json.dumps(body).encode()
-    return invoke(system, "POST", f"/api/system/{path}", key=API_KEY, body=octets)
+    return invoke(switch, "POST", f"/api/system/{path}", key=API_KEY, body=octets)
 
 
 def stored(server: str, start_ms: int, minutes: int) -> np.ndarray:
@@ -47,7 +47,7 @@ def stored(server: str, start_ms: int, minutes: int) -> np.ndarray:
 
 
 def test_start_answers_what_will_happen_and_twice_is_once(stores_env: dict[str, str]) -> None:
-    assert invoke(system, "GET", "/api/system/demo", key=API_KEY).json() == {"state": "idle"}
+    assert invoke(switch, "GET", "/api/system/demo", key=API_KEY).json() == {"state": "idle"}
     first = post("start", {"scenario": "memory_leak", "servers": 6, "minutes": 60, "seed": 3})
     said = first.json()
     assert (first.status, said["state"], said["speed"]) == (200, "running", 1.0)
@@ -60,7 +60,7 @@ def test_start_answers_what_will_happen_and_twice_is_once(stores_env: dict[str, 
     assert "memory_used_effective reaches 100" in [turn["what"] for turn in said["happens"]]
     again = post("start", {"scenario": "memory_leak", "servers": 6, "minutes": 60, "seed": 3}).json()
     assert again == said
-    assert invoke(system, "GET", "/api/system/demo", key=API_KEY).json() == said
+    assert invoke(switch, "GET", "/api/system/demo", key=API_KEY).json() == said
     other = post("start", {"scenario": "spike", "servers": 6, "minutes": 60, "seed": 3}).json()
     assert (other["scenario"], other["state"]) == ("spike", "running")
 
@@ -72,10 +72,10 @@ def test_without_a_body_an_ordinary_half_hour_begins(stores_env: dict[str, str])
 
 
 def test_a_body_out_of_form_or_too_large_is_refused(stores_env: dict[str, str]) -> None:
-    reply = invoke(system, "POST", "/api/system/start", key=API_KEY, body=b"{scenario: spike}")
+    reply = invoke(switch, "POST", "/api/system/start", key=API_KEY, body=b"{scenario: spike}")
     assert (reply.status, reply.json()["field"]) == (400, "body")
-    assert invoke(system, "POST", "/api/system/start", key=API_KEY, body=b" " * 5000).status == 413
-    assert invoke(system, "POST", "/api/system/start", body=b"{scenario").status == 401
+    assert invoke(switch, "POST", "/api/system/start", key=API_KEY, body=b" " * 5000).status == 413
+    assert invoke(switch, "POST", "/api/system/start", body=b"{scenario").status == 401
 
 
 def test_stop_ends_it_and_twice_is_once(stores_env: dict[str, str]) -> None:
@@ -108,7 +108,7 @@ def test_stop_ends_it_and_twice_is_once(stores_env: dict[str, str]) -> None:
 def test_a_bad_request_names_its_field_and_starts_nothing(stores_env: dict[str, str], body: object, field: str) -> None:
     reply = post("start", body)
     assert (reply.status, reply.json()["field"]) == (400, field)
-    assert invoke(system, "GET", "/api/system/demo", key=API_KEY).json() == {"state": "idle"}
+    assert invoke(switch, "GET", "/api/system/demo", key=API_KEY).json() == {"state": "idle"}
 
 
 def test_nothing_costs_one_command_and_a_minute_of_any_fleet_three(
@@ -187,14 +187,14 @@ def test_after_a_stop_nothing_comes(stores_env: dict[str, str]) -> None:
 
 def test_a_stop_during_a_feed_is_not_undone_by_it(stores_env: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     runs.start(**LEAK, now_ms=NOW)
-    before = runs.write
+    before = state.write
 
-    def stopped_meanwhile(text: str, run: runs.Run) -> bool:
-        monkeypatch.setattr(runs, "write", before)
+    def stopped_meanwhile(text: str, run: state.Run) -> bool:
+        monkeypatch.setattr(state, "write", before)
         runs.stop(NOW + MINUTE_MS)
         return before(text, run)
 
-    monkeypatch.setattr(runs, "write", stopped_meanwhile)
+    monkeypatch.setattr(state, "write", stopped_meanwhile)
     feed(NOW + MINUTE_MS)
     assert runs.status(NOW + MINUTE_MS)["state"] == "stopped"
     assert feed(NOW + 2 * MINUTE_MS) == 0

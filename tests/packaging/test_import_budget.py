@@ -22,7 +22,8 @@ WORKER = 110  # of the standard library, without FastAPI
 BUDGETS = {
     "dashboard": WEB + 30,
     "predictions": WEB + 35,
-    "system": WEB + 40,
+    "system": WEB + 30,
+    "demo": WEB + POSTGRES + 30,
     "record": WEB + POSTGRES + 25,
     "audit": WEB + POSTGRES + 25,
     "rules": WEB + POSTGRES + 40,
@@ -41,13 +42,13 @@ BUDGETS = {
     "servers": WEB + NUMPY + POSTGRES,
     "incidents": WEB + NUMPY + POSTGRES + 35,
     "assistant": WEB + NUMPY + POSTGRES + 70,
-    "tick": WORKER + NUMPY + RUNTIME + 95,
-    "predict": WORKER + NUMPY + RUNTIME + 90,
+    "tick": WORKER + NUMPY + RUNTIME + 55,
+    "predict": WORKER + NUMPY + RUNTIME + 50,
     "archive": WORKER + NUMPY + RUNTIME + POSTGRES + DOMAIN + 25,
     "cron": WEB + NUMPY + RUNTIME + DOMAIN,
     "replay": WEB + NUMPY + RUNTIME + POSTGRES + 30,
-    # The library mcp, which on Lambda belongs to the start.
-    "mcp": WEB + NUMPY + POSTGRES + DOMAIN + 235,
+    # A server of the library mcp belongs to the start; what tools answer from comes with the first call.
+    "mcp": WEB + 170,
 }
 ABOUT = declared()
 

@@ -33,7 +33,7 @@ STARTS = {
 }
 # Whose settings are more than everybody's: (function, group of parameters).
 DATABASE = {
-    "ingest", "servers", "system", "cron", "archive", "alerts", "incidents", "audit", "auth", "access", "assistant",
+    "ingest", "servers", "demo", "cron", "archive", "alerts", "incidents", "audit", "auth", "access", "assistant",
     "mcp", "record", "replay", "rules", "silences", "notifications",
 }  # fmt: skip
 GROUPS = {

@@ -39,6 +39,7 @@ NEEDS = {
     "stream": {"fastapi", "mangum", "numpy"},
     "live": {"fastapi", "mangum", "numpy"},
     "dashboard": {"fastapi", "mangum"},
+    "demo": {"fastapi", "mangum", "psycopg"},
     "system": {"fastapi", "mangum"},
     "tick": {
         "numpy",
@@ -187,6 +188,7 @@ FLOORS = [
         "names",
         "spans",
         "json_body",
+        "unloaded",
     },
 ]
 # Neighbours on one floor that may know each other, and in which direction.

@@ -1,6 +1,13 @@
 """Structured logs: one JSON object a line, by powertools."""
 
-from aws_lambda_powertools import Logger
+from openmanager.unloaded import unload
+
+# The package gathers metrics and tracing too, and the logger knows a language of queries. Together they are more than
+# half of what it costs to load, and nothing here uses them.
+unload("aws_lambda_powertools")
+unload("aws_lambda_powertools.utilities.jmespath_utils")
+
+from aws_lambda_powertools.logging import Logger  # noqa: E402
 
 
 def configure(service: str) -> Logger:

@@ -18,8 +18,7 @@ from openmanager.security.roles import Identity
 from openmanager.settings import settings
 from openmanager.stores import sessions
 from openmanager.tools import table
-from openmanager.tools.call import Call, Refused
-from openmanager.tools.table import Caller
+from openmanager.tools.call import Call, Caller, Refused
 
 # Where names of servers are known from, before anything is understood: the first costs one command.
 _JUDGED, _SENDING = Call("list_predictions"), Call("list_servers")

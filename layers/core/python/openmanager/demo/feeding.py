@@ -4,14 +4,12 @@ import logging
 from dataclasses import replace
 
 from openmanager import intake
-from openmanager.demo import runs
-from openmanager.demo.fleet import fleet
+from openmanager.demo import state
 from openmanager.errors import StoreUnavailable
 from openmanager.stores.redis import CommandFailed
-from openmanager.telemetry.samples import MINUTE_MS
 
 # Rows of all servers in one write; with a whole past, which is some 250 KB, those of twenty servers.
-_TOGETHER = 20 * runs.PAST_MIN
+_TOGETHER = 20 * state.PAST_MIN
 
 log = logging.getLogger(__name__)
 
@@ -23,28 +21,29 @@ def feed(now_ms: int) -> int:
     with the same samples.
     """
     try:
-        text, run = runs.read()
+        text, run = state.read()
         return _send(text, run, now_ms) if run else 0
     except (StoreUnavailable, CommandFailed) as error:
         log.warning("the demo fleet waits: %s", error)
         return 0
 
 
-def _send(text: str, run: runs.Run, now_ms: int) -> int:
-    newest = min(now_ms, run.ends_ms) // MINUTE_MS - 1
+def _send(text: str, run: state.Run, now_ms: int) -> int:
+    newest = min(now_ms, run.ends_ms) // state.MINUTE_MS - 1
     if run.stopped_ms is not None or newest <= run.fed:
         return 0
     # Only a tick that has something to send pays for what makes it.
+    from openmanager.demo.fleet import fleet
     from openmanager.demo.generator import pushes
 
-    first = max(run.fed + 1, newest - runs.LONGEST_MIN)
+    first = max(run.fed + 1, newest - state.LONGEST_MIN)
     count = newest - first + 1
     members = fleet(run.servers)
-    minute = first - run.started_ms // MINUTE_MS
+    minute = first - run.started_ms // state.MINUTE_MS
     made = pushes(members, run.scenario, run.seed, run.started_ms, minute, count, run.speed)
     servers = _TOGETHER // count
     for i in range(0, len(made), servers):
         intake.keep(made[i : i + servers], now_ms)
     # Stopped or started anew meanwhile: then this minute is none of its business any more.
-    runs.write(text, replace(run, fed=newest))
+    state.write(text, replace(run, fed=newest))
     return count

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from openmanager.demo.fleet import FEWEST, MOST
-from openmanager.demo.runs import LONGEST_MIN, PAST_MIN
 from openmanager.demo.scenarios import SCENARIOS
+from openmanager.demo.state import LONGEST_MIN, PAST_MIN
 from openmanager.errors import InvalidInput
 from openmanager.json_body import json_object
 from openmanager.whole import whole

@@ -1,59 +1,15 @@
-"""One run of the demo fleet at a time: its state in Redis, who starts and stops it, and when it ends by itself.
+"""One run of the demo fleet at a time: who starts and stops it, and when it ends by itself."""
 
-om:demo   JSON of the last run, for as long as its servers may be remembered; written only over what was read
-"""
-
-import json
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from openmanager.demo.fleet import fleet
 from openmanager.demo.scenarios import STORY_MIN, Truth, truth
+from openmanager.demo.state import MINUTE_MS, Run, read, write
 from openmanager.errors import StoreUnavailable
-from openmanager.stores.redis import connect
 
-KEY = "om:demo"
-LONGEST_MIN = 240
-# An ordinary past that a new fleet begins with: what a baseline takes to be trusted (telemetry.scaling.WARM_UP).
-PAST_MIN = 240
-_MINUTE_MS = 60_000
-# As long as a silent server is remembered (watch.round.FORGET_MIN): a new run sends the same names no second past.
-_REMEMBERED_S = 7 * 86_400
 _TRIES = 5
-
-# A write that another one overtook changes nothing. KEYS: the state. ARGV: what it was ('' for none), what it becomes.
-_REPLACE = f"""
-if (redis.call('GET', KEYS[1]) or '') ~= ARGV[1] then return 0 end
-redis.call('SET', KEYS[1], ARGV[2], 'EX', {_REMEMBERED_S})
-return 1
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """A run as it was started, and how far it came: `fed` is the last minute (since 1970) that was sent."""
-
-    scenario: str
-    servers: int
-    minutes: int
-    seed: int
-    speed: float
-    past: int
-    started_ms: int
-    fed: int
-    stopped_ms: int | None = None
-
-    @property
-    def ends_ms(self) -> int:
-        """When it ends unless it is stopped."""
-        return self.started_ms + self.minutes * _MINUTE_MS
-
-    def state(self, now_ms: int) -> str:
-        """running, stopped or finished."""
-        if self.stopped_ms is not None:
-            return "stopped"
-        return "running" if now_ms < self.ends_ms else "finished"
 
 
 def start(
@@ -65,10 +21,10 @@ def start(
     """
     now_ms = now_ms or _now_ms()
     pace = STORY_MIN / minutes if speed is None else speed
-    minute = now_ms // _MINUTE_MS
+    minute = now_ms // MINUTE_MS
     for _ in range(_TRIES):
         text, run = read()
-        asked = Run(scenario, servers, minutes, seed, pace, past, minute * _MINUTE_MS, minute - past - 1)
+        asked = Run(scenario, servers, minutes, seed, pace, past, minute * MINUTE_MS, minute - past - 1)
         if run and run.state(now_ms) == "running" and _same(run, asked):
             return _described(run, now_ms)
         if run:
@@ -94,18 +50,6 @@ def stop(now_ms: int | None = None) -> dict[str, Any]:
 def status(now_ms: int | None = None) -> dict[str, Any]:
     """`state` (idle, running, stopped, finished), the run, its `truth` and what `happens`, all times in seconds."""
     return _described(read()[1], now_ms or _now_ms())
-
-
-def read() -> tuple[str, Run | None]:
-    """The state as it is written, and as a run; ("", None) where there is none."""
-    text: str | None = connect().call("GET", KEY, repeatable=True)
-    return (text, Run(**json.loads(text))) if text else ("", None)
-
-
-def write(before: str, run: Run) -> bool:
-    """Write a run over what was read before; False if that has changed meanwhile."""
-    replaced: int = connect().call("EVAL", _REPLACE, 1, KEY, before, json.dumps(asdict(run)))
-    return replaced == 1
 
 
 def _same(run: Run, asked: Run) -> bool:

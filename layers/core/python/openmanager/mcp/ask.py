@@ -6,8 +6,7 @@ from typing import Any
 
 from openmanager.errors import NotFound
 from openmanager.mcp.answer import instant
-from openmanager.tools.call import Call
-from openmanager.tools.table import Caller, use
+from openmanager.tools.call import Call, Caller
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +21,9 @@ class Asked:
 
     def use(self, tool: str, **arguments: Any) -> Any:
         """What a route answers this caller, by the one table of tools. Raises as `tools.table.use`."""
+        # With it comes all that our routes answer from, numpy too. To list tools, which clients begin with, takes none.
+        from openmanager.tools.table import use
+
         return use(Call(tool, arguments), self.caller)
 
     def use_or_none(self, tool: str, **arguments: Any) -> Any:

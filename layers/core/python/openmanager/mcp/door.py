@@ -8,6 +8,9 @@ right for both eras: the newer is stateless, and to the older we say no session 
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from openmanager.mcp import quick as quick
+
+# isort: split
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from mcp.server.transport_security import TransportSecuritySettings
 from starlette.requests import Request

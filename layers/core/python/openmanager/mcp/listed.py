@@ -5,9 +5,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import best_match
-
 from openmanager.alerts import quiet
 from openmanager.catalog import METRIC_KEYS, STATUSES
 from openmanager.errors import InvalidInput
@@ -61,11 +58,16 @@ class Listed:
         return {"type": "object", "properties": gives, "required": ["as_of"]}
 
     @cached_property
-    def _validator(self) -> Draft202012Validator:
+    def _validator(self) -> Any:
+        from jsonschema import Draft202012Validator
+
         return Draft202012Validator(self.input_schema)
 
     def read(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Arguments as the schema has them, defaults filled in. Raises InvalidInput naming the argument."""
+        # Lists alone are checked by nobody, and the library is a twentieth of a cold start.
+        from jsonschema.exceptions import best_match
+
         if wrong := best_match(self._validator.iter_errors(dict(arguments))):
             where = ".".join(str(step) for step in wrong.absolute_path)
             raise InvalidInput(where or "arguments", wrong.message[:_LONGEST_WHY])

@@ -9,7 +9,6 @@ from urllib.parse import unquote
 
 from openmanager.errors import NotFound
 from openmanager.mcp.ask import Asked
-from openmanager.oncall.report import markdown
 
 _ADDRESS = re.compile(r"openmanager://(servers|incidents|runbooks)/([^/?#]{1,1000})")
 # Another language's has its name behind a dot.
@@ -46,6 +45,9 @@ def read(address: str, asked: Asked, runbooks: Path) -> tuple[str, str]:
         whole = asked.use("get_server", server=name)
         return json.dumps(whole, ensure_ascii=False, separators=(",", ":")), JSON
     if kind == "incidents":
+        # With it comes what reports are gathered with, which a list needs as little.
+        from openmanager.oncall.report import markdown
+
         return markdown(asked.use("incident_report", id=name), "en"), MARKDOWN
     file = topics(runbooks).get(name)
     if file is None:

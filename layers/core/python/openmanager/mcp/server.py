@@ -11,6 +11,9 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from openmanager.mcp import quick as quick
+
+# isort: split
 import anyio.to_thread
 import mcp_types as types
 from mcp.server.caching import CacheHint
@@ -22,7 +25,7 @@ from openmanager.errors import Forbidden, InvalidInput, NotFound, OpenManagerErr
 from openmanager.mcp import listed, prompts, resources
 from openmanager.mcp.ask import Asked
 from openmanager.security.roles import Identity
-from openmanager.tools.table import Caller
+from openmanager.tools.call import Caller
 from openmanager.web.app import VERSION
 from openmanager.web.problems import public_words
 

@@ -1,10 +1,11 @@
-"""A call of a tool, and a role that may not make it. Pure."""
+"""A call of a tool, who makes it, and a role that may not. Pure, and light: what answers is in tools.table."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from openmanager.errors import Forbidden
+from openmanager.security.roles import Identity
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +14,14 @@ class Call:
 
     tool: str
     arguments: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who calls a tool, and when (ms)."""
+
+    who: Identity
+    now_ms: int
 
 
 class Refused(Forbidden):

@@ -13,23 +13,14 @@ from openmanager.oncall.explain import explain
 from openmanager.oncall.report import report
 from openmanager.oncall.standing import open_alerts
 from openmanager.security import fields
-from openmanager.security.roles import Identity
 from openmanager.stores import audit, config, ledger
-from openmanager.tools.call import Call, Refused
+from openmanager.tools.call import Call, Caller, Refused
 
 _READERS = ("viewer", "operator", "admin", "auditor")
 _ACTORS = ("operator", "admin")
 # The newest rows of the audit log that are looked through.
 _ROWS = 500
 _REPORT = "/api/incidents/{id}/report"
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Who calls a tool, and when (ms)."""
-
-    who: Identity
-    now_ms: int
 
 
 @dataclass(frozen=True, slots=True)

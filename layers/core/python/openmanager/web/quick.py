@@ -9,6 +9,7 @@ import gc
 import os
 import sys
 import types
+from typing import Any
 
 _MODELS = "fastapi.openapi.models"
 
@@ -17,10 +18,34 @@ gc.set_threshold(50_000, 20, 50)
 # pydantic would read what every installed distribution says of itself, in search of plugins.
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
+from openmanager.unloaded import unload  # noqa: E402
+
+
+def _version(name: str) -> str:
+    from importlib import metadata
+
+    # This runs the module, whose own `version` then stands in place of this one.
+    return metadata.distribution(name).version
+
+
+# pydantic asks for a version where a field is an e-mail address. None is.
+unload("importlib.metadata", version=_version)
+
 # It is set here, for all, because the models are the libraries' own. One that is used is finished then.
 import pydantic  # noqa: E402
 
 pydantic.BaseModel.model_config["defer_build"] = True
+
+
+# Lambda gives a process one request at a time, so a thread that does the work while the loop waits for nothing else is
+# only a delay, and what starts one takes a twentieth of a cold start. A server (functions/live) has many at a time.
+if "AWS_LAMBDA_FUNCTION_NAME" in os.environ and "AWS_LAMBDA_EXEC_WRAPPER" not in os.environ:
+    import starlette.concurrency
+
+    async def _here(func: Any, *args: Any, **kwargs: Any) -> Any:
+        return func(*args, **kwargs)
+
+    starlette.concurrency.run_in_threadpool = _here
 
 
 class _StandIn(types.ModuleType):
