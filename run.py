@@ -8,6 +8,7 @@
     import FOLDER|FILE [--help]                             send such files through the ingest door
     evaluate FILE.csv [--help]                              score a recording of your own with the models
     replay FILE.csv[=ROLE]... [--help]                      say what a recording would have paged
+    cost [--servers N] [--interval SECONDS] [--help]        estimate a month's bill
     mcp [--help]                                            speak MCP over stdin and stdout
     audit export|verify FILE [--help]                       fetch the audit log, find what was done to it
     seal [--help]                                           encrypt notification secrets with the first key
@@ -38,7 +39,7 @@ NEW_ENOUGH = f"import sys; sys.exit(sys.version_info < {NEEDED!r})"
 HERE = Path(__file__).resolve().parent
 LOCK = HERE / "requirements.lock"
 COMMANDS = (
-    *("up", "test", "demo", "export", "import", "evaluate", "replay", "mcp", "audit", "seal"),
+    *("up", "test", "demo", "export", "import", "evaluate", "replay", "cost", "mcp", "audit", "seal"),
     *("doctor", "deploy", "remove", "install"),
 )
 
@@ -187,7 +188,7 @@ def main(*arguments):
         venv.become("-m", "infra." + command, *arguments[1:])
     if command == "remove":
         venv.become("-m", "infra.deploy.remove", *arguments[1:])
-    if command in ("evaluate", "replay", "mcp"):
+    if command in ("evaluate", "replay", "cost", "mcp"):
         venv.become("-m", "openmanager", *arguments)
     if command != "install":
         venv.become("-m", "infra.local", *arguments)

@@ -4,6 +4,7 @@ import time
 from typing import Any
 
 from openmanager.logs import configure
+from openmanager.metering import metered
 from openmanager.watch import archiving
 
 _RESERVE_MS = 20_000
@@ -11,6 +12,7 @@ _RESERVE_MS = 20_000
 log = configure("archive")
 
 
+@metered("archive")
 def handler(_event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Archive as far as time allows; answers with what was moved and rebuilt."""
 

@@ -7,6 +7,7 @@ from typing import Any
 from openmanager import notify
 from openmanager.errors import StoreUnavailable
 from openmanager.logs import configure
+from openmanager.metering import metered
 from openmanager.watch.round import Report
 from openmanager.watch.rounds import run_message
 
@@ -16,6 +17,7 @@ _RESERVE_MS = 5_000
 log = configure("predict")
 
 
+@metered("predict")
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Judge the shards; answers with the messages that are to come again, which the queue sets aside in the end."""
 

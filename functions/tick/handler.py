@@ -7,6 +7,7 @@ from typing import Any
 from openmanager import notify
 from openmanager.demo.feeding import feed
 from openmanager.logs import configure
+from openmanager.metering import metered
 from openmanager.watch.rounds import tick
 
 # What is left of a function's time when it stops taking on more.
@@ -15,6 +16,7 @@ _RESERVE_MS = 5_000
 log = configure("tick")
 
 
+@metered("tick")
 def handler(_event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Judge what has come since the last round and deliver notices; answers with what was done."""
 

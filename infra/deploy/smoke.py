@@ -9,6 +9,7 @@ import httpx
 from openmanager.stores.segments import SEGMENT_MS, frames_key
 
 from infra.deploy.failure import CannotDeploy
+from infra.doctor.place import Addresses
 from infra.doctor.rest import Rest, Unusable
 
 SERVER = "openmanager-smoke"
@@ -23,8 +24,7 @@ FIRST_PAUSE_S = 1.0
 class Installation:
     """Where it answers and with what; `redis` and `shards` are there to take back what was pushed."""
 
-    api: str
-    live: str
+    at: Addresses
     key: str = field(repr=False)
     redis: Rest
     shards: int
@@ -36,17 +36,20 @@ def smoke(there: Installation) -> Iterator[str]:
     """What works, one line each. Raises CannotDeploy at the first that does not."""
     headers = {"Authorization": f"Bearer {there.key}"}
     with ExitStack() as opened:
-        http = opened.enter_context(httpx.Client(base_url=there.api, headers=headers, timeout=TIMEOUT_S))
+        http = opened.enter_context(httpx.Client(base_url=there.at.api, headers=headers, timeout=TIMEOUT_S))
         yield _health(there, http)
         with _visitor(there, http) as token:
             yield "a person logs in"
-            with _pushed(there, http):
+            pushes = opened.enter_context(
+                httpx.Client(base_url=there.at.push or there.at.api, headers=headers, timeout=TIMEOUT_S)
+            )
+            with _pushed(there, pushes):
                 yield "a push is taken"
                 yield _listed(there, http)
                 visitor = {"Authorization": f"Bearer {token}"}
                 yield _stream(http, visitor, "the feed answers")
-                if there.live:
-                    live = opened.enter_context(httpx.Client(base_url=there.live, timeout=TIMEOUT_S))
+                if there.at.live:
+                    live = opened.enter_context(httpx.Client(base_url=there.at.live, timeout=TIMEOUT_S))
                     yield _stream(live, visitor, "the live feed streams")
         yield _page(there, http)
 
@@ -87,7 +90,7 @@ def _wanted(answer: httpx.Response, what: str, do: str, *statuses: int) -> httpx
 
 def _health(there: Installation, http: httpx.Client) -> str:
     answer = _ask(there, http, "GET", "/api/health")
-    what = f"{there.api} is not OpenManager"
+    what = f"{there.at.api} is not OpenManager"
     try:
         state = _wanted(answer, what, "see that nothing stands before the address").json()["status"]
     except (ValueError, KeyError, TypeError):
@@ -182,5 +185,5 @@ def _page(there: Installation, http: httpx.Client) -> str:
     do = "the log of dashboard says why"
     answer = _wanted(_ask(there, http, "GET", "/", headers={"Authorization": ""}), "the dashboard is away", do)
     if "text/html" not in answer.headers.get("Content-Type", ""):
-        raise CannotDeploy(f"{there.api}/ is no page", do)
+        raise CannotDeploy(f"{there.at.api}/ is no page", do)
     return "the dashboard's page is there"

@@ -23,7 +23,7 @@ from infra.doctor import cloud, configured, postgres, redis
 from infra.doctor.clock import clock
 from infra.doctor.examine import rest_of
 from infra.doctor.finding import SIGNS, Finding
-from infra.doctor.place import Place, addresses
+from infra.doctor.place import Addresses, Place, addresses
 from infra.migrations.apply import MigrationChanged, apply
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -67,10 +67,10 @@ class Steps:
         self._migrate(place)
         self._package()
         self._deploy(osls, [*params, f"settings={self._as_of()}"])
-        api, live = self._addresses()
-        self._smoke(api, live, place)
-        login = self._first_login(api, place.key)
-        self._welcome(api, live, login)
+        at = self._addresses()
+        self._smoke(at, place)
+        login = self._first_login(at.api, place.key)
+        self._welcome(at, login)
 
     def _begin(self, name: str) -> None:
         self.name = name
@@ -191,12 +191,12 @@ class Steps:
         self.changed.append(f"{self.wanted.aws.stack_name} deployed")
         self._done(f"{self.wanted.aws.stack_name} is deployed")
 
-    def _addresses(self) -> tuple[str, str]:
-        api, live = addresses(self.wanted.aws.stack())
-        if not api:
+    def _addresses(self) -> Addresses:
+        at = addresses(self.wanted.aws.stack())
+        if not at.api:
             what = f"{self.wanted.aws.stack_name} does not say where its HTTP API is"
             raise CannotDeploy(what, f"see its outputs in the CloudFormation console of {self.wanted.aws.region}")
-        return api, live
+        return at
 
     def _first_login(self, api: str, key: str) -> bool:
         """Make the first administrator where there is nobody; whether the password that is stored is still theirs."""
@@ -212,16 +212,16 @@ class Steps:
             self.changed.append(f"{aws.login_parameter} written")
         return bool(first_administrator(api, key, password))
 
-    def _smoke(self, api: str, live: str, place: Place) -> None:
+    def _smoke(self, at: Addresses, place: Place) -> None:
         self._begin("smoke")
         rest = rest_of(place)
         assert rest is not None
         with closing(rest):
-            there = Installation(api, live, place.key, rest, settings.shards(place.env))
+            there = Installation(at, place.key, rest, settings.shards(place.env))
             for works in smoke(there):
                 self._done(works)
 
-    def _welcome(self, api: str, live: str, login: bool) -> None:
+    def _welcome(self, at: Addresses, login: bool) -> None:
         aws = self.wanted.aws
         shown = "--with-decryption --query Parameter.Value --output text"
         read = f"aws ssm get-parameter --region {aws.region} {shown} --name"
@@ -231,11 +231,12 @@ class Steps:
         self.say(f"""
 OpenManager {aws.stage} answers
 
-  dashboard  {api}/
-  API        {api}/api/docs
-  live feed  {live or api}/api/stream
+  dashboard  {at.api}/
+  API        {at.api}/api/docs
+  live feed  {at.live or at.api}/api/stream
+  pushes     {at.push or at.api} (by the HTTP API they would cost a third more)
   log in     {NAME}; password: {password}
-  a server   OPENMANAGER_URL={api} OPENMANAGER_TOKEN="$({read} {key})" {agent}
+  a server   OPENMANAGER_URL={at.push or at.api} OPENMANAGER_TOKEN="$({read} {key})" {agent}
              (to try; for good make it a key of its own: README, Let people and programs in)
   doctor     make doctor STAGE={aws.stage} REGION={aws.region}
   remove     make remove STAGE={aws.stage} REGION={aws.region}

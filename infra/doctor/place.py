@@ -54,11 +54,21 @@ def deployed(aws: Aws) -> Place:
     """A stage on AWS, as far as it is there."""
     stack = aws.stack()
     env = {"OPENMANAGER_STAGE": aws.stage, **aws.parameters()}
-    api, live = addresses(stack)
-    return Place(f"{aws.stage} in {aws.region}", env, api, live, aws)
+    at = addresses(stack)
+    return Place(f"{aws.stage} in {aws.region}", env, at.api, at.live, aws)
 
 
-def addresses(stack: Stack | None) -> tuple[str, str]:
-    """(HTTP API, live stream) of a stack, "" where it has none; osls gives the outputs these names."""
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Where a stack answers, "" where it does not: its HTTP API, its live stream, and where pushes cost least."""
+
+    api: str
+    live: str
+    push: str
+
+
+def addresses(stack: Stack | None) -> Addresses:
+    """The addresses of a stack; osls gives the outputs these names."""
     outputs = stack.outputs if stack else {}
-    return outputs.get("HttpApiUrl", ""), outputs.get("LiveLambdaFunctionUrl", "").rstrip("/")
+    live, push = (outputs.get(f"{name}LambdaFunctionUrl", "").rstrip("/") for name in ("Live", "Ingest"))
+    return Addresses(outputs.get("HttpApiUrl", ""), live, push)

@@ -1,5 +1,5 @@
 """`python -m tests.bench [PART...]`: by default those that take minutes; `pages` and `demo` take half an hour,
-`contract` ten minutes, `cold` forty.
+`contract` and `bill` ten minutes, `cold` forty.
 
 `dashboard` needs a browser and an environment of its own: `make bench-dashboard`.
 """
@@ -16,10 +16,10 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 from tests.bench.output import say
 
 PARTS = ("codec", "commands", "throughput", "authentication", "faults", "inference", "rounds", "feed")
-LONG = ("pages", "demo", "contract", "dashboard", "cold")
+LONG = ("pages", "demo", "contract", "dashboard", "cold", "bill")
 
 
-def run(part: str, sizes: list[int]) -> None:
+def run(part: str, sizes: list[int], write: bool) -> None:
     """One part; each imports its own, so that the others' needs do not matter to it."""
     if part == "codec":
         from tests.bench import codec
@@ -61,6 +61,10 @@ def run(part: str, sizes: list[int]) -> None:
         from tests.bench import cold
 
         cold.main()
+    elif part == "bill":
+        from tests.bench import bill
+
+        bill.main(write)
     elif part == "dashboard":
         from tests.bench import dashboard
 
@@ -79,6 +83,7 @@ def main() -> None:
     parser.add_argument(
         "--servers", default="1,100,1000", help="fleet sizes of commands, comma-separated (%(default)s)"
     )
+    parser.add_argument("--write", action="store_true", help="keep what `bill` measures, for its estimates")
     arguments = parser.parse_args()
     if unknown := set(arguments.parts) - {*PARTS, *LONG}:
         parser.error(f"{', '.join(sorted(unknown))}: not of {', '.join((*PARTS, *LONG))}")
@@ -86,7 +91,7 @@ def main() -> None:
     for i, part in enumerate(arguments.parts or PARTS):
         if i:
             say()
-        run(part, sizes)
+        run(part, sizes, arguments.write)
 
 
 if __name__ == "__main__":

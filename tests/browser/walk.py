@@ -5,7 +5,7 @@ from typing import Any
 
 from tests.browser.chromium import Watched
 
-SETTINGS = ("", "/rules", "/targets", "/quiet", "/users", "/keys")
+SETTINGS = ("rules", "quiet", "notifications", "access", "cost", "personal")
 
 # Sums the tally and asks that the cards on the screen have figures: the fleet is there and drawn.
 _THERE = """(n) => {
@@ -79,7 +79,7 @@ def views(page: Watched) -> dict[str, str]:
         "acknowledged": "/#/alerts?tab=acknowledged",
         "silenced": "/#/alerts?tab=silenced",
         "record": "/#/record",
-        "settings": "/#/settings",
+        **{f"settings, {part}": f"/#/settings/{part}" for part in SETTINGS},
     }
 
 

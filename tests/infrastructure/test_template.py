@@ -148,19 +148,24 @@ def test_a_function_may_read_the_settings_that_it_is_told_to_read(packed: Packed
         assert granted == [f"{arn}{path}" for path in said.split(",") if path], name
 
 
-def test_only_the_live_stream_may_be_called_by_everybody_and_needs_both_permissions(packed: Packed) -> None:
+def test_only_the_live_stream_and_pushes_may_be_called_by_everybody_and_need_both_permissions(packed: Packed) -> None:
     permissions = packed.of("AWS::Lambda::Permission").values()
     everybody = [p for p in permissions if p["Principal"] == "*"]
-    live = get_att(logical("live"))
-    assert sorted((p["Action"], p["FunctionName"] == live) for p in everybody) == [
-        ("lambda:InvokeFunction", True),
-        ("lambda:InvokeFunctionUrl", True),
+    functions = [get_att(logical(name)) for name in ("ingest", "live")]
+    assert sorted((str(p["FunctionName"]), p["Action"]) for p in everybody) == [
+        (str(function), action)
+        for function in functions
+        for action in ("lambda:InvokeFunction", "lambda:InvokeFunctionUrl")
     ]
     # One for the URL's calls only, the other for calls by the URL only.
     assert {key for p in everybody for key in p} >= {"FunctionUrlAuthType", "InvokedViaFunctionUrl"}
     assert {json.dumps(p["Principal"]) for p in permissions} == {'"*"', '"apigateway.amazonaws.com"'}
-    (url,) = packed.of("AWS::Lambda::Url").values()
-    assert url == {"AuthType": "NONE", "TargetFunctionArn": live, "InvokeMode": "RESPONSE_STREAM"}
+    ingest, live = functions
+    urls = packed.of("AWS::Lambda::Url").values()
+    assert sorted(urls, key=lambda url: str(url["TargetFunctionArn"])) == [
+        {"AuthType": "NONE", "TargetFunctionArn": ingest},
+        {"AuthType": "NONE", "TargetFunctionArn": live, "InvokeMode": "RESPONSE_STREAM"},
+    ]
 
 
 def test_the_stream_runs_under_its_architecture_s_web_adapter_and_ends_before_lambda_ends_it(

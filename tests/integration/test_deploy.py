@@ -20,7 +20,7 @@ from infra.deploy.smoke import SERVER, Installation
 from infra.doctor import cloud as checks
 from infra.doctor.__main__ import main as doctor
 from infra.doctor.examine import rest_of
-from infra.doctor.place import Place, this_machine
+from infra.doctor.place import Addresses, Place, this_machine
 from infra.local.process import free_port
 from tests import osls
 from tests.cloud import Cloud, cloud, environment
@@ -88,7 +88,9 @@ def stored(aws: Cloud) -> dict[str, str]:
 def test_a_first_deployment_goes_from_settings_to_answers(
     aws: Cloud, there: Place, settings_file: Path, run: Run
 ) -> None:
-    aws.stack_of({"HttpApiUrl": there.url, "LiveLambdaFunctionUrl": there.url + "/"})
+    aws.stack_of(
+        {"HttpApiUrl": there.url, "LiveLambdaFunctionUrl": there.url + "/", "IngestLambdaFunctionUrl": there.url + "/"}
+    )
     code, said = run("--settings", str(settings_file))
     assert code == 0, said
     ticks = [line.split()[1] for line in said.splitlines() if line.startswith("  ✓")]
@@ -97,6 +99,7 @@ def test_a_first_deployment_goes_from_settings_to_answers(
     ]  # fmt: skip
     assert f"dashboard  {there.url}/\n" in said
     assert f"live feed  {there.url}/api/stream\n" in said
+    assert f"pushes     {there.url} (" in said
     assert f"doctor     make doctor STAGE=dev REGION={REGION}" in said
     names = stored(aws)
     assert names["/openmanager/dev/common/UPSTASH_REDIS_REST_URL"] == there.env["UPSTASH_REDIS_REST_URL"]
@@ -338,7 +341,8 @@ def test_rights_that_are_missing_are_told_from_wrong_keys() -> None:
 def installation(there: Place, **changes: object) -> Installation:
     rest = rest_of(there)
     assert rest is not None
-    fields = {"api": there.url, "live": "", "key": there.key, "redis": rest, "shards": 1, "patience_s": 0.0, **changes}
+    at = Addresses(str(changes.pop("api", there.url)), str(changes.pop("live", "")), "")
+    fields = {"at": at, "key": there.key, "redis": rest, "shards": 1, "patience_s": 0.0, **changes}
     return Installation(**fields)  # type: ignore[arg-type]
 
 

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import time
+import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -196,3 +197,46 @@ def test_the_rules_make_the_whole_catalogue_and_pass_over_what_it_passes_over() 
     assert lists == {"|".join(names) for names in IGNORED_DEVICES.values()}
     (filesystems,) = re.findall(r'fstype!~"(.*?)"', text)
     assert filesystems.replace("[.]", ".").split("|") == sorted(IGNORED_FILESYSTEMS)
+
+
+def test_prometheus_scrapes_us_by_the_file_that_is_shipped(live_gateway: Gateway, tmp_path: Path) -> None:
+    """And what it says then is what our API says."""
+    sample = {"server": "scraped-01", "role": "web", "samples": [{"metrics": {"cpu_utilization": 12.5}}]}
+    push = urllib.request.Request(
+        live_gateway.url + "/api/ingest",
+        json.dumps(sample).encode(),
+        {"Authorization": f"Bearer {live_gateway.token}", "Content-Type": "application/json"},
+    )
+    urllib.request.urlopen(push, timeout=10).close()
+    key, port = tmp_path / "viewer.key", free_port()
+    key.write_text(live_gateway.token)
+    document = yaml.safe_load((SHIPPED / "scrape.yml").read_text())
+    (job,) = document["scrape_configs"]
+    job |= {"scheme": "http", "scrape_interval": SCRAPE, "authorization": {"credentials_file": str(key)}}
+    job["static_configs"] = [{"targets": [live_gateway.url.removeprefix("http://")]}]
+    config = tmp_path / "prometheus.yml"
+    config.write_text(yaml.safe_dump(document))
+    where = (
+        f"--config.file={config}",
+        f"--storage.tsdb.path={tmp_path / 'tsdb'}",
+        f"--web.listen-address=127.0.0.1:{port}",
+    )
+    with running(tmp_path / "prometheus.log", str(PROGRAMS["prometheus"]), *where):
+
+        def value(query: str) -> float | None:
+            address = f"http://127.0.0.1:{port}/api/v1/query?query={urllib.parse.quote(query)}"
+            try:
+                with urllib.request.urlopen(address, timeout=10) as reply:
+                    found = json.load(reply)["data"]["result"]
+            except OSError:
+                return None
+            return float(found[0]["value"][1]) if found else None
+
+        deadline = time.monotonic() + DEADLINE_S
+        query = 'openmanager_host_cpu_utilization_ratio{server="scraped-01",role="web"}'
+        while value(query) is None and time.monotonic() < deadline:
+            time.sleep(0.5)
+        log = (tmp_path / "prometheus.log").read_text()
+        assert value(query) == 0.125, log
+        assert value('up{job="openmanager"}') == 1
+        assert value("sum(openmanager_servers)") == len(ask(live_gateway, "/api/servers")["servers"])

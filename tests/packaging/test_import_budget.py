@@ -23,6 +23,8 @@ BUDGETS = {
     "dashboard": WEB + 30,
     "predictions": WEB + 35,
     "system": WEB + 30,
+    "cost": WEB + 35,
+    "metrics": WEB + NUMPY,
     "demo": WEB + POSTGRES + 30,
     "record": WEB + POSTGRES + 25,
     "audit": WEB + POSTGRES + 25,

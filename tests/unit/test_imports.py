@@ -39,6 +39,8 @@ NEEDS = {
     "stream": {"fastapi", "mangum", "numpy"},
     "live": {"fastapi", "mangum", "numpy"},
     "dashboard": {"fastapi", "mangum"},
+    "cost": {"fastapi", "mangum"},
+    "metrics": {"fastapi", "mangum", "numpy"},
     "demo": {"fastapi", "mangum", "psycopg"},
     "system": {"fastapi", "mangum"},
     "tick": {
@@ -160,11 +162,14 @@ FLOORS = [
     {"watch", "demo"},
     {
         "fleet",
+        "exposition",
         "predictions",
         "charts",
         "archive",
         "intake",
         "web",
+        "metering",
+        "bill",
         "notify",
         "evaluation",
         "oncall",
@@ -189,6 +194,7 @@ FLOORS = [
         "spans",
         "json_body",
         "unloaded",
+        "meter",
     },
 ]
 # Neighbours on one floor that may know each other, and in which direction.
@@ -197,6 +203,7 @@ SIDEWAYS = {
     ("web", "fleet"),
     ("web", "security"),
     ("web", "feed"),
+    ("web", "metering"),
     ("feed", "oncall"),
     ("feed", "security"),
     ("archive", "intake"),

@@ -1,4 +1,4 @@
-// #/settings: what is watched, when nobody is told, who is told, who may come in, and how this page looks.
+// #/settings: what is watched, when nobody is told, who is told, who may come in, what it costs, how this page looks.
 
 import { html, useState } from "../vendor/preact.js";
 import { logOut, may, put, session } from "../lib/api.js";
@@ -6,6 +6,7 @@ import { chosenTheme, lang, LANGUAGES, nameOf, setLang, setTheme, t } from "../l
 import { go } from "../lib/router.js";
 import { Field, Form, Panel } from "./forms.js";
 import { Tabs } from "../lib/ui.js";
+import { Cost } from "./settings-cost.js";
 import { Quiet } from "./settings-quiet.js";
 import { Rules } from "./settings-rules.js";
 import { Access, Notifications } from "./settings-admin.js";
@@ -15,6 +16,7 @@ const SECTIONS = [
   ["quiet", Quiet, "viewer"],
   ["notifications", Notifications, "operator"],
   ["access", Access, "admin"],
+  ["cost", Cost, "viewer"],
   ["personal", Personal, "viewer"],
 ];
 

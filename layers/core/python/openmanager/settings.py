@@ -81,6 +81,7 @@ class Settings:
     model: Model | None
     vercel: bool
     web_adapter: bool
+    prices: str
 
 
 def models_dir(env: Mapping[str, str]) -> Path:
@@ -171,6 +172,8 @@ def read_settings(env: Mapping[str, str]) -> Settings:
         vercel=vercel,
         # Where the Lambda Web Adapter stands between a function URL and our server (functions/live).
         web_adapter=bool(env.get("AWS_LWA_INVOKE_MODE")),
+        # What costs differently from the price list that comes along (openmanager/bill/prices.py).
+        prices=env.get("OPENMANAGER_PRICES", ""),
     )
 
 

@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from openmanager.cli import evaluate, mcp, replay
+from openmanager.cli import cost, evaluate, mcp, replay
 from openmanager.errors import OpenManagerError
 
 DONE, FAILED, INTERRUPTED = 0, 1, 130
@@ -28,6 +28,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(required=True, dest="command", metavar="COMMAND")
     evaluate.add(commands, EXIT_CODES)
     replay.add(commands, EXIT_CODES)
+    cost.add(commands, EXIT_CODES)
     mcp.add(commands, EXIT_CODES)
     return top
 

@@ -9,6 +9,7 @@ import json
 import math
 import os
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,6 +19,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from openmanager import meter
 from openmanager.errors import ModelUnavailable
 from openmanager.settings import models_dir
 
@@ -166,7 +168,9 @@ class Model:
                 self._resize(batch)
             for index, array in zip(self._inputs, tensors, strict=True):
                 self._interpreter.set_tensor(index, array)
+            began = time.perf_counter()
             self._interpreter.invoke()
+            meter.count("inference_us", round((time.perf_counter() - began) * 1e6))
             return tuple(self._interpreter.get_tensor(index) for index in self._outputs)
 
     def _resize(self, batch: int) -> None:

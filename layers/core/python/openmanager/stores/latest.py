@@ -8,6 +8,15 @@ from openmanager.names import SERVER_ID
 from openmanager.stores.redis import connect, pairs
 from openmanager.stores.shards import shard_of
 
+# What else is kept of a server has its name and a bar before it.
+_COUNT = """
+local n = 0
+for _, field in ipairs(redis.call('HKEYS', KEYS[1])) do
+  if not string.find(field, '|', 1, true) then n = n + 1 end
+end
+return n
+"""
+
 
 def read_latest(shard: int) -> dict[str, dict[str, Any]]:
     """Server -> what the last round left of it, its verdict under `verdict`."""
@@ -50,6 +59,12 @@ def read_outlooks(servers: Sequence[str]) -> dict[str, tuple[dict[str, Any], dic
             if verdict:
                 found[name] = (json.loads(verdict), json.loads(outlook or "null"))
     return found
+
+
+def count_servers(shards: Iterable[int]) -> int:
+    """How many servers were judged of late; one command a shard."""
+    replies = connect().run(*(("EVAL", _COUNT, 1, f"om:{shard}:latest") for shard in shards), repeatable=True)
+    return sum(replies)
 
 
 def read_book(shard: int, server: str) -> str | None:

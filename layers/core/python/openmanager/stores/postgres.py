@@ -4,10 +4,11 @@ import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import TypeVar
+from typing import Any, Self, TypeVar
 
 import psycopg
 
+from openmanager import meter
 from openmanager.errors import InvalidSettings, StoreUnavailable
 from openmanager.settings import settings
 
@@ -18,6 +19,24 @@ _STATEMENT_TIMEOUT_S = 20
 def instant(seconds: float) -> datetime:
     """Seconds since 1970 as Postgres' driver takes them."""
     return datetime.fromtimestamp(seconds, UTC)
+
+
+class _Cursor(psycopg.Cursor[Any]):
+    """A cursor that counts what it asks for."""
+
+    def execute(self, *args: Any, **kwargs: Any) -> Self:
+        super().execute(*args, **kwargs)
+        self._count()
+        return self
+
+    def executemany(self, *args: Any, **kwargs: Any) -> None:
+        super().executemany(*args, **kwargs)
+        self._count()
+
+    def _count(self) -> None:
+        meter.count("postgres_statements")
+        # -1 where a statement has none.
+        meter.count("postgres_rows", max(0, self.rowcount))
 
 
 class Postgres:
@@ -48,6 +67,7 @@ class Postgres:
             prepare_threshold=None,
             connect_timeout=self._connect_timeout_s,
             options=options,
+            cursor_factory=_Cursor,
         )
 
     def run(self, work: Callable[[psycopg.Connection], T]) -> T:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
+from openmanager import meter
 from openmanager.errors import InvalidInput
 from openmanager.settings import settings
 
@@ -25,6 +26,7 @@ def send_rounds(shards: Sequence[int], minute: int) -> list[int]:
     for at in range(0, len(shards), _BATCH):
         some = shards[at : at + _BATCH]
         entries = [{"Id": str(shard), "MessageBody": json.dumps({"shard": shard, "minute": minute})} for shard in some]
+        meter.count("queue_requests")
         try:
             answer = connect().send_message_batch(QueueUrl=settings().queue_url, Entries=entries)
         except Exception as error:

@@ -17,7 +17,7 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
-from openmanager import tls
+from openmanager import meter, tls
 from openmanager.errors import InvalidSettings, StoreUnavailable
 from openmanager.settings import settings
 
@@ -86,11 +86,13 @@ class Redis:
 
     def _post(self, path: str, commands: Sequence[Command]) -> Any:
         body = json.dumps([list(command) for command in commands], ensure_ascii=False).encode()
+        meter.count("redis_commands", len(commands))
         line = self._line()
         try:
             line.request("POST", self._path + path, body, {**self._headers, "Upstash-Sync-Token": self._sync_token})
             reply = line.getresponse()
             text = reply.read()
+            meter.count("redis_bytes", len(body) + len(text))
         except (OSError, http.client.HTTPException) as error:
             line.close()
             raise StoreUnavailable(f"Redis: {type(error).__name__}: {error}") from error

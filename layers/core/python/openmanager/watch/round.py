@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from openmanager import meter
 from openmanager.errors import DamagedFrame
 from openmanager.inference import runtime
 from openmanager.stores import hot
@@ -235,6 +236,7 @@ class _Round:
     def _commit(self, minute: int) -> bool:
         """Write what was judged up to a minute; False if another round of the shard was faster."""
         count = len(self.outcome.verdicts)
+        anomalies = sum(bool(v.anomaly and v.anomaly["anomalous"]) for v in self.outcome.verdicts)
         judged = [i for i, state in enumerate(self.states) if state["judged"]]
         silent_min = self.states["judged"] - self.states["seen_ms"] // MINUTE_MS
         gone = {self.servers[i] for i in judged if silent_min[i] > FORGET_MIN}
@@ -248,5 +250,7 @@ class _Round:
         if not hot.commit_round(self.shard, self.number, writes):
             return False
         self.report.verdicts += count
+        meter.count("verdicts", count)
+        meter.count("anomalies", anomalies)
         self.number += 1
         return True

@@ -12,6 +12,7 @@ from openmanager.web.address import possible
 from openmanager.web.auth import check_declared
 from openmanager.web.caching import Conditional, Unchanged, unchanged
 from openmanager.web.headers import BrowserHeaders
+from openmanager.web.metered import Metered
 from openmanager.web.problems import add_problem_handlers
 from openmanager.web.shown import ShownByRole
 
@@ -23,11 +24,13 @@ _LEAST_GZIPPED, _GZIP_LEVEL = 1_000, 5
 class Door(FastAPI):
     """An app whose every answer carries the browser's fields, and whose description lists its problem answers."""
 
+    function = ""
+
     def build_middleware_stack(self) -> ASGIApp:
         # Outside of everything, or the answer to an unforeseen error would go without.
         shown = Conditional(ShownByRole(super().build_middleware_stack()), _LEAST_GZIPPED)
         # Event streams it leaves alone, as it does what comes compressed already.
-        return BrowserHeaders(GZipMiddleware(shown, _LEAST_GZIPPED, _GZIP_LEVEL))
+        return Metered(BrowserHeaders(GZipMiddleware(shown, _LEAST_GZIPPED, _GZIP_LEVEL)), self.function)
 
     def openapi(self) -> dict[str, Any]:
         if self.openapi_schema is None:
@@ -40,7 +43,7 @@ class Door(FastAPI):
 
 
 def create_app(title: str, kept: Any = None) -> FastAPI:
-    """An app without routes: errors become problem details; documentation is the system function's business.
+    """The app of function `title`, without routes: errors become problem details; documentation is system's business.
 
     `kept` is what caches may keep of its answers, if not what they may of most (web.caching).
     """
@@ -54,6 +57,7 @@ def create_app(title: str, kept: Any = None) -> FastAPI:
         redirect_slashes=False,
         dependencies=[Depends(possible), *([kept] if kept else [])],
     )
+    app.function = title
     add_problem_handlers(app)
     app.add_exception_handler(Unchanged, unchanged)
     return app

@@ -1,0 +1,96 @@
+"""What all processes counted.
+
+om:usage:{month} (UTC, such as 2026-11), a hash, kept for thirteen months:
+{function}|{quantity}     the month's sum so far; quantities are those of `meter`
+@{day}|{quantity}         all functions' sum of a day of the month
+@since                    when the month's first count was written, in seconds since 1970
+
+om:usage:ever             a hash: {function}|{quantity} -> the sum of all that was ever counted
+"""
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from openmanager.stores.redis import connect, pairs
+
+EVER = "om:usage:ever"
+_KEPT_S = 400 * 86_400
+
+# KEYS: the month's hash, that of all time. ARGV: JSON of field -> amount, the time and how long it is kept, both in s.
+_ADD = """
+redis.call('HSETNX', KEYS[1], '@since', ARGV[2])
+for name, amount in pairs(cjson.decode(ARGV[1])) do
+  local whole = string.format('%.0f', amount)
+  redis.call('HINCRBY', KEYS[1], name, whole)
+  if string.sub(name, 1, 1) ~= '@' then redis.call('HINCRBY', KEYS[2], name, whole) end
+end
+redis.call('EXPIRE', KEYS[1], ARGV[3])
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """A month's sums: `functions` by function and quantity, `days` by day of the month and quantity.
+
+    `since_s` is when counting began in it, None if it has not.
+    """
+
+    month: str
+    since_s: int | None = None
+    functions: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    days: Mapping[int, Mapping[str, int]] = field(default_factory=dict)
+
+    @property
+    def total(self) -> Counter[str]:
+        """All functions together, by quantity."""
+        whole: Counter[str] = Counter()
+        for sums in self.functions.values():
+            whole.update(sums)
+        return whole
+
+
+def month_of(at_s: float) -> str:
+    """The month (UTC) of an instant, as 2026-11."""
+    return f"{datetime.fromtimestamp(at_s, UTC):%Y-%m}"
+
+
+def key(month: str) -> str:
+    """Where a month's sums are."""
+    return f"om:usage:{month}"
+
+
+def add(counted: Mapping[tuple[str, str], int], now_s: float) -> None:
+    """Add (function, quantity) -> amount, in one command. Raises StoreUnavailable, and then it may have been added."""
+    day = datetime.fromtimestamp(now_s, UTC).day
+    fields: Counter[str] = Counter()
+    for (function, quantity), amount in counted.items():
+        fields[f"{function}|{quantity}"] += amount
+        fields[f"@{day}|{quantity}"] += amount
+    connect().call("EVAL", _ADD, 2, key(month_of(now_s)), EVER, json.dumps(fields), int(now_s), _KEPT_S)
+
+
+def read(month: str) -> Usage:
+    """A month's sums, nothing where nothing was counted. Raises StoreUnavailable."""
+    found = pairs(connect().call("HGETALL", key(month), repeatable=True))
+    since = found.pop("@since", None)
+    functions: dict[str, dict[str, int]] = {}
+    days: dict[int, dict[str, int]] = {}
+    for name, amount in found.items():
+        whose, _, quantity = name.rpartition("|")
+        if whose.startswith("@"):
+            days.setdefault(int(whose[1:]), {})[quantity] = int(amount)
+        else:
+            functions.setdefault(whose, {})[quantity] = int(amount)
+    return Usage(month, None if since is None else int(since), functions, days)
+
+
+def ever() -> dict[str, dict[str, int]]:
+    """All that was ever counted, by function and quantity. Raises StoreUnavailable."""
+    functions: dict[str, dict[str, int]] = {}
+    for name, amount in pairs(connect().call("HGETALL", EVER, repeatable=True)).items():
+        whose, _, quantity = name.rpartition("|")
+        functions.setdefault(whose, {})[quantity] = int(amount)
+    return functions
