@@ -4,7 +4,7 @@ import time
 from dataclasses import asdict
 from typing import Any
 
-from openmanager import notify
+from openmanager import bill, notify
 from openmanager.demo.feeding import feed
 from openmanager.watch import archiving
 from openmanager.watch.rounds import tick
@@ -24,6 +24,8 @@ def run_tick(_: OutsideScheduler) -> dict[str, Any]:
     deadline = time.monotonic() + _ROUND_S
     feed(int(time.time() * 1000))
     report = tick(int(time.time() * 1000), lambda: time.monotonic() >= deadline)
+    if not report.held:
+        bill.heed(report.minute // 60, time.time())
     told = notify.deliver(int(time.time() * 1000), lambda: time.monotonic() >= deadline)
     return asdict(report) | {"notices": asdict(told)}
 

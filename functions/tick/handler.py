@@ -4,7 +4,7 @@ import time
 from dataclasses import asdict
 from typing import Any
 
-from openmanager import notify
+from openmanager import bill, notify
 from openmanager.demo.feeding import feed
 from openmanager.logs import configure
 from openmanager.metering import metered
@@ -25,6 +25,8 @@ def handler(_event: dict[str, Any], context: Any) -> dict[str, Any]:
 
     feed(int(time.time() * 1000))
     report = tick(int(time.time() * 1000), out_of_time)
+    if not report.held:
+        bill.heed(report.minute // 60, time.time())
     log.info("round done", extra={"report": asdict(report)})
     told = notify.deliver(int(time.time() * 1000), out_of_time)
     if told.waiting:

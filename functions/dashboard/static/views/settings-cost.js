@@ -1,7 +1,7 @@
 // What all of it costs: so far, by the month's end, a server; and who uses it.
 
 import { html } from "../vendor/preact.js";
-import { ago, bytes, lang, number, t } from "../lib/i18n.js";
+import { ago, bytes, duration, lang, number, t } from "../lib/i18n.js";
 import { Panel } from "./forms.js";
 import { useLoad } from "../lib/ui.js";
 
@@ -29,7 +29,10 @@ function Month({ told }) {
   return html`<p class="cost-said">${t("cost.so_far", usd(so.usd))}
       ${ahead && t("cost.ahead", usd(ahead.usd))}
       ${ahead?.usd_per_server != null && t("cost.server", usd(ahead.usd_per_server), told.servers)}
-      ${!ahead && t("cost.soon")}</p>
+      ${!ahead && t("cost.soon")}
+      ${told.cap && t("cost.cap", usd(told.cap.usd))}
+      ${told.cap?.slowed && t("cost.slowed", duration(told.cap.push_every_s))}
+      ${told.cap?.holds === false && t("cost.over")}</p>
     <table class="table"><thead><tr><th scope="col">${t("cost.what")}</th><th scope="col" class="end">${t("cost.used")}</th>
       <th scope="col" class="end">${t("cost.now")}</th><th scope="col" class="end">${t("cost.end")}</th></tr></thead><tbody>
       ${so.lines.map((line, i) => html`<tr key=${line.what}><th scope="row">${t(`cost.${line.what}`)}</th>

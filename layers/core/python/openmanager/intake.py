@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 from openmanager.errors import InvalidSettings, StoreUnavailable
 from openmanager.settings import settings
+from openmanager.stores import cadence
 from openmanager.stores.segments import store_pushes
 from openmanager.telemetry.samples import Push
 
@@ -39,9 +40,10 @@ def keep(pushes: Sequence[Push], now_ms: int) -> bool:
 
 
 def next_push_s(watched: bool) -> int:
-    """When a sender shall push again: sooner while somebody watches."""
+    """When a sender shall push again: sooner while somebody watches, later while the month would cost too much."""
     s = settings()
-    return min(s.watched_interval_s, s.push_interval_s) if watched else s.push_interval_s
+    usual = min(s.watched_interval_s, s.push_interval_s) if watched else s.push_interval_s
+    return max(usual, cadence.known().push_s)
 
 
 def _keep_in_postgres(pushes: Sequence[Push], now_ms: int) -> None:

@@ -82,6 +82,7 @@ class Settings:
     vercel: bool
     web_adapter: bool
     prices: str
+    cost_cap_usd: float | None
 
 
 def models_dir(env: Mapping[str, str]) -> Path:
@@ -174,6 +175,8 @@ def read_settings(env: Mapping[str, str]) -> Settings:
         web_adapter=bool(env.get("AWS_LWA_INVOKE_MODE")),
         # What costs differently from the price list that comes along (openmanager/bill/prices.py).
         prices=env.get("OPENMANAGER_PRICES", ""),
+        # What a month may cost, in USD; as it would cost more, senders are asked to push less often.
+        cost_cap_usd=number("OPENMANAGER_COST_CAP", 0, 0.01, 1e9) if env.get("OPENMANAGER_COST_CAP") else None,
     )
 
 

@@ -24,5 +24,7 @@ def reset() -> None:
     for name in ("keys", "revocations", "issuer", "events"):
         if room := sys.modules.get(f"openmanager.security.{name}"):
             room.forget()
+    if cadence := sys.modules.get("openmanager.stores.cadence"):
+        cadence.remember(None)
     if segments := sys.modules.get("openmanager.stores.segments"):
         segments.forget_baselines()

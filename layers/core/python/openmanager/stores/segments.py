@@ -18,7 +18,7 @@ import numpy as np
 
 from openmanager.errors import DamagedFrame
 from openmanager.names import SERVER_ID
-from openmanager.settings import settings
+from openmanager.stores import cadence
 from openmanager.stores.feed import LIVE, LIVE_LENGTH, WATCHED
 from openmanager.stores.redis import connect, pairs
 from openmanager.stores.shards import shard_of
@@ -32,13 +32,14 @@ _HEX = re.compile("[0-9a-f]+")
 # What is older than this is not news to anybody who watches.
 _NEWS_MS = 180_000
 
-# All of a push in one command, whether somebody watches or not; whoever does gets the new fields as well.
-# KEYS: watched, live, the hashes. ARGV: for each hash how many fields come, whether they are news, and the pairs.
+# All of a push in one command, whether somebody watches or not; whoever does gets the new fields as well. Answers
+# whether somebody does, and how often senders are asked to push.
+# KEYS: watched, live, cadence, the hashes. ARGV: for each hash how many fields come, whether they are news, the pairs.
 # One call with all pairs could outgrow Lua's stack, so entries hold up to 500 of them.
 _STORE = """
 local watched = redis.call('EXISTS', KEYS[1])
 local p = 1
-for i = 3, #KEYS do
+for i = 4, #KEYS do
   local stop = p + 1 + 2 * tonumber(ARGV[p])
   local news = watched == 1 and ARGV[p + 1] == '1'
   for j = p + 2, stop, 1000 do
@@ -48,7 +49,7 @@ for i = 3, #KEYS do
   end
   p = stop + 1
 end
-return watched
+return {watched, redis.call('GET', KEYS[3]) or ''}
 """.replace("LIVE_LENGTH", str(LIVE_LENGTH))
 
 # What changes with every frame and every round of a shard, in one command. KEYS: state, the hashes.
@@ -105,14 +106,15 @@ def store_pushes(pushes: Sequence[Push], now_ms: int, arrived_ms: int | None = N
     arguments: list[str] = []
     for key, fields in writes.items():
         arguments += [str(len(fields)), str(int(key in news)), *(part for item in fields.items() for part in item)]
-    keys = (WATCHED, LIVE, *writes)
-    watched: int = connect().call("EVAL", _STORE, len(keys), *keys, *arguments, repeatable=True)
+    keys = (WATCHED, LIVE, cadence.KEY, *writes)
+    watched, asked = connect().call("EVAL", _STORE, len(keys), *keys, *arguments, repeatable=True)
+    cadence.remember(asked)
     # Only now is the baseline known to be stored, and later frames may lean on it.
     for where, baseline in fresh:
         _baselines[where] = baseline
     while len(_baselines) > _BASELINES_KEPT:
         _baselines.popitem(last=False)
-    return watched == 1
+    return bool(watched == 1)
 
 
 def _split(samples: Samples, now_ms: int, arrived_ms: int) -> Iterator[tuple[int | str, Samples]]:
@@ -123,7 +125,7 @@ def _split(samples: Samples, now_ms: int, arrived_ms: int) -> Iterator[tuple[int
     """
     if not len(samples):
         return
-    grace_ms = settings().grace_s * 1000
+    grace_ms = cadence.grace_s() * 1000
     backlog_ms = segment_of(now_ms) * 1000 - SEGMENT_MS
     first, last = int(samples.times[0]), int(samples.times[-1])
     on_time = (first // MINUTE_MS + 1) * MINUTE_MS + grace_ms >= arrived_ms

@@ -12,7 +12,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from openmanager.stores.redis import connect, pairs
 
@@ -52,6 +52,19 @@ class Usage:
         return whole
 
 
+@dataclass(frozen=True, slots=True)
+class Month:
+    """A month so far, and what its projection needs of the past.
+
+    `yesterday` is what was used on the day before, by quantity; `since_s` when counting began in this month or the one
+    before.
+    """
+
+    usage: Usage
+    yesterday: Mapping[str, int]
+    since_s: int | None
+
+
 def month_of(at_s: float) -> str:
     """The month (UTC) of an instant, as 2026-11."""
     return f"{datetime.fromtimestamp(at_s, UTC):%Y-%m}"
@@ -85,6 +98,15 @@ def read(month: str) -> Usage:
         else:
             functions.setdefault(whose, {})[quantity] = int(amount)
     return Usage(month, None if since is None else int(since), functions, days)
+
+
+def read_month(now_s: float) -> Month:
+    """The month of an instant; on its first day the one before is read, too. Raises StoreUnavailable."""
+    month = read(month_of(now_s))
+    before = datetime.fromtimestamp(now_s, UTC) - timedelta(days=1)
+    of_before = month if f"{before:%Y-%m}" == month.month else read(f"{before:%Y-%m}")
+    since_s = month.since_s if of_before.since_s is None else of_before.since_s
+    return Month(month, of_before.days.get(before.day, {}), since_s)
 
 
 def ever() -> dict[str, dict[str, int]]:

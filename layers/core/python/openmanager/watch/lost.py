@@ -12,7 +12,7 @@ import numpy as np
 
 from openmanager.errors import DamagedFrame
 from openmanager.settings import settings
-from openmanager.stores import history, hot, past
+from openmanager.stores import cadence, history, hot, past
 from openmanager.stores.segments import BACKLOG, SEGMENT_MS, read_shard_frames, segments_between
 from openmanager.stores.shards import shard_of
 from openmanager.telemetry.samples import MINUTE_MS, Samples, merge
@@ -85,7 +85,7 @@ def _wanted(shard: int, fields: Mapping[str, str], now_ms: int) -> dict[str, _Wa
     known = {server: k for server, k in everybody.items() if shard_of(server) == shard}
     gone = set() if WHOLE in fields else known.keys() - rows.keys() - handed
     # Before the first round since the loss, the minute that is due now is still to be judged.
-    due = (now_ms - settings().grace_s * 1000) // MINUTE_MS - 2
+    due = (now_ms - cadence.grace_s() * 1000) // MINUTE_MS - 2
     newest = max((int(s["judged"]) for s in rows.values()), default=due)
     oldest = past.oldest_blocks([*young, *gone], now_ms / 1000 - _WATCHED_S - REACH_MIN * 60)
     missed: dict[str, tuple[int, int]] = {

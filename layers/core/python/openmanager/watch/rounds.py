@@ -2,10 +2,11 @@
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from openmanager.errors import InvalidInput, StoreUnavailable
 from openmanager.settings import settings
-from openmanager.stores import hot, queue
+from openmanager.stores import cadence, hot, queue
 from openmanager.telemetry.samples import MINUTE_MS
 from openmanager.watch.round import Report, run_shard
 
@@ -63,8 +64,14 @@ def run_message(body: str, now_ms: int, report: Report, out_of_time: Callable[[]
 
 
 def newest_closed_minute(now_ms: int) -> int:
-    """The newest minute (index since 1970) whose grace is over."""
-    return (now_ms - settings().grace_s * 1000) // MINUTE_MS - 1
+    """The newest minute (index since 1970) whose grace is over.
+
+    Where senders may be slowed, what they are asked for now decides; a Redis that is away leaves that as it was.
+    """
+    if settings().cost_cap_usd is not None:
+        with suppress(StoreUnavailable):
+            cadence.read()
+    return (now_ms - cadence.grace_s() * 1000) // MINUTE_MS - 1
 
 
 def _note_outage(minute: int) -> None:
