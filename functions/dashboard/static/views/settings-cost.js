@@ -26,13 +26,15 @@ function Month({ told }) {
   const { so_far: so, projected: ahead, currency } = told;
   const usd = (amount) => money(amount, currency);
   const amount = (line) => (line.unit === "GB" ? bytes(line.amount * 1e9) : number(Math.round(line.amount)));
-  return html`<p class="cost-said">${t("cost.so_far", usd(so.usd))}
-      ${ahead && t("cost.ahead", usd(ahead.usd))}
-      ${ahead?.usd_per_server != null && t("cost.server", usd(ahead.usd_per_server), told.servers)}
-      ${!ahead && t("cost.soon")}
-      ${told.cap && t("cost.cap", usd(told.cap.usd))}
-      ${told.cap?.slowed && t("cost.slowed", duration(told.cap.push_every_s))}
-      ${told.cap?.holds === false && t("cost.over")}</p>
+  const said = [
+    t("cost.so_far", usd(so.usd)),
+    ahead ? t("cost.ahead", usd(ahead.usd)) : t("cost.soon"),
+    ahead?.usd_per_server != null && t("cost.server", usd(ahead.usd_per_server), told.servers),
+    told.cap && t("cost.cap", usd(told.cap.usd)),
+    told.cap?.slowed && t("cost.slowed", duration(told.cap.push_every_s)),
+    told.cap?.holds === false && t("cost.over"),
+  ];
+  return html`<p class="cost-said">${said.filter(Boolean).join(" ")}</p>
     <table class="table"><thead><tr><th scope="col">${t("cost.what")}</th><th scope="col" class="end">${t("cost.used")}</th>
       <th scope="col" class="end">${t("cost.now")}</th><th scope="col" class="end">${t("cost.end")}</th></tr></thead><tbody>
       ${so.lines.map((line, i) => html`<tr key=${line.what}><th scope="row">${t(`cost.${line.what}`)}</th>
@@ -40,13 +42,13 @@ function Month({ told }) {
       ${Object.entries(so.monthly).map(([name, each]) => html`<tr key=${`+${name}`}><th scope="row">${name}</th><td class="end">–</td>
         <td class="end">${usd(each)}</td><td class="end">${usd(each)}</td></tr>`)}
     </tbody></table>
-    <p class="note">${t("cost.note")} ${told.counted_since && t("cost.since", ago(Date.parse(told.counted_since) / 1000))}</p>`;
+    <p class="note cost-note">${t("cost.note")} ${told.counted_since && t("cost.since", ago(Date.parse(told.counted_since) / 1000))}</p>`;
 }
 
 function Functions({ told }) {
   const rows = Object.entries(told.functions).sort(([, a], [, b]) => (b.redis_commands ?? 0) - (a.redis_commands ?? 0));
-  return html`<table class="table"><thead><tr><th scope="col">${t("cost.function")}</th><th scope="col" class="end">${t("cost.requests")}</th>
-    <th scope="col" class="end">${t("cost.redis_commands")}</th><th scope="col" class="end">${t("cost.gb_seconds")}</th></tr></thead><tbody>
+  return html`<table class="table cost-functions"><thead><tr><th scope="col">${t("cost.function")}</th><th scope="col" class="end">${t("cost.requests")}</th>
+    <th scope="col" class="end">${t("cost.redis_commands")}</th><th scope="col" class="end">GB-s</th></tr></thead><tbody>
     ${rows.map(([name, sums]) => html`<tr key=${name}><th scope="row">${name}</th><td class="end">${number(sums.requests ?? 0)}</td>
       <td class="end">${number(sums.redis_commands ?? 0)}</td><td class="end">${number((sums.mb_ms ?? 0) / 1024 / 1000)}</td></tr>`)}
   </tbody></table>`;

@@ -131,7 +131,7 @@ def invoice(used: Mapping[str, float], prices: PriceList, servers: int) -> dict[
         {
             "what": name,
             "label": label,
-            "amount": round(used[name], 3),
+            "amount": round(used[name], 6),
             "unit": unit,
             "free": prices.prices[name].free,
             "usd": round(prices.prices[name].of(used[name]), 4),
