@@ -11,7 +11,7 @@ from openmanager.bill.prices import PRICED, Price, amounts, invoice, price_list
 from openmanager.bill.statement import projected, statement
 from openmanager.errors import InvalidSettings
 from openmanager.meter import QUANTITIES
-from openmanager.stores.usage import Usage
+from openmanager.stores.usage import Month, Usage
 
 NOTHING = dict.fromkeys(PRICED, 0.0)
 
@@ -86,20 +86,22 @@ def month(days: dict[int, int], since: str) -> Usage:
 def test_the_rest_of_the_month_goes_on_as_since_yesterday() -> None:
     # 100 in the first twelve days, then 24 a day: yesterday, and half of today.
     used = month({1: 100, 14: 24, 15: 12}, "2026-11-01T00:00:00")
-    found = projected(used, {"redis_commands": 24}, used.since_s, at("2026-11-15T12:00:00"))
+    found = projected(Month(used, {"redis_commands": 24}, used.since_s), at("2026-11-15T12:00:00"))
     assert found == {"redis_commands": 136 + round(24 * 15.5)}
 
 
 def test_a_new_installation_is_projected_from_when_it_began() -> None:
     used = month({15: 6}, "2026-11-15T06:00:00")
-    assert projected(used, {}, used.since_s, at("2026-11-15T12:00:00")) == {"redis_commands": 6 + round(24 * 15.5)}
-    assert projected(used, {}, used.since_s, at("2026-11-15T06:09:59")) is None
-    assert projected(Usage("2026-11"), {}, None, at("2026-11-15T12:00:00")) is None
+    assert projected(Month(used, {}, used.since_s), at("2026-11-15T12:00:00")) == {
+        "redis_commands": 6 + round(24 * 15.5)
+    }
+    assert projected(Month(used, {}, used.since_s), at("2026-11-15T06:09:59")) is None
+    assert projected(Month(Usage("2026-11"), {}, None), at("2026-11-15T12:00:00")) is None
 
 
 def test_the_first_day_of_a_month_looks_back_at_the_last_of_the_one_before() -> None:
     used = month({1: 1}, "2026-11-01T00:00:30")
-    found = projected(used, {"redis_commands": 24}, int(at("2026-09-01T00:00:00")), at("2026-11-01T01:00:00"))
+    found = projected(Month(used, {"redis_commands": 24}, int(at("2026-09-01T00:00:00"))), at("2026-11-01T01:00:00"))
     assert found == {"redis_commands": 1 + round(24 * (30 * 24 - 1) / 24)}
 
 
@@ -107,14 +109,14 @@ def test_the_first_day_of_a_month_looks_back_at_the_last_of_the_one_before() -> 
 def test_a_projection_is_never_less_than_what_there_is(n: int, now: float) -> None:
     day = datetime.fromtimestamp(now, UTC).day
     used = month({day: n}, "2026-11-01T00:00:00")
-    found = projected(used, {}, used.since_s, now)
+    found = projected(Month(used, {}, used.since_s), now)
     assert found is not None
     assert found["redis_commands"] >= n
 
 
 def test_a_statement_s_sums_are_those_of_its_lines() -> None:
     used = month({14: 40_000_000, 15: 2_000_000}, "2026-11-01T00:00:00")
-    told = statement(used, used.days[14], used.since_s, price_list(), at("2026-11-15T12:00:00"), 50)
+    told = statement(Month(used, used.days[14], used.since_s), price_list(), at("2026-11-15T12:00:00"), 50)
     for part in (told["so_far"], told["projected"]):
         assert part["usd"] == pytest.approx(sum(line["usd"] for line in part["lines"]), abs=1e-3)
         assert part["usd_per_server"] == pytest.approx(part["usd"] / 50, abs=1e-4)
@@ -124,7 +126,7 @@ def test_a_statement_s_sums_are_those_of_its_lines() -> None:
 
 
 def test_of_no_server_nothing_is_said_per_server() -> None:
-    assert statement(Usage("2026-11"), {}, None, price_list(), at("2026-11-15T12:00:00"), 0)["so_far"] == (
+    assert statement(Month(Usage("2026-11"), {}, None), price_list(), at("2026-11-15T12:00:00"), 0)["so_far"] == (
         invoice(NOTHING, price_list(), 0)
     )
 

@@ -7,10 +7,9 @@ whoever reads `next_push_s`; what Prometheus and OpenTelemetry send is counted, 
 
 import logging
 import math
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
 
-from openmanager.bill.prices import PriceList, amounts, price_list
+from openmanager.bill.prices import PriceList, amounts, invoice, price_list
 from openmanager.bill.statement import projected
 from openmanager.errors import OpenManagerError
 from openmanager.settings import settings
@@ -27,41 +26,20 @@ _KEEP_S = 2 * 3600
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Cap:
-    """What a month may cost, and how often senders are asked to push.
-
-    `holds` says whether the month stays within it, None while nobody can say.
-    """
-
-    usd: float
-    push_s: int
-    holds: bool | None
-
-    def as_dict(self) -> dict[str, Any]:
-        slowed = self.push_s > settings().push_interval_s
-        return {"usd": self.usd, "push_every_s": self.push_s, "slowed": slowed, "holds": self.holds}
-
-
 def wanted(month: Month, prices: PriceList, cap_usd: float, usual_s: int, now_push_s: int, now_s: float) -> int | None:
     """How often senders should push (s), from `usual_s` to SLOWEST_S; None while too little was counted to say.
 
     What is ahead is taken for what the pace of now makes it, so a slower one errs to the slow side for its first day.
     """
-    ahead = projected(month.usage, month.yesterday, month.since_s, now_s)
+    ahead = projected(month, now_s)
     if ahead is None:
         return None
-    so_far = total(amounts(month.usage.total), prices)
+    so_far = _usd(month.usage.total, prices)
     left = cap_usd - so_far
     if left <= 0:
         return SLOWEST_S
-    unslowed = (total(amounts(ahead), prices) - so_far) * now_push_s / usual_s
+    unslowed = (_usd(ahead, prices) - so_far) * now_push_s / usual_s
     return min(SLOWEST_S, max(usual_s, math.ceil(usual_s * unslowed / left)))
-
-
-def total(used: dict[str, float], prices: PriceList) -> float:
-    """What a month's amounts cost in USD, plans included."""
-    return sum(price.of(used[name]) for name, price in prices.prices.items()) + sum(prices.monthly.values())
 
 
 def look(now_s: float) -> None:
@@ -85,3 +63,7 @@ def _look(now_s: float) -> None:
         # What they hold back comes with their next push, so the minutes until then are waited for a last time.
         cadence.write(Cadence(0, asked.grace_s), asked.push_s + WAY_S)
         log.info("the month stays within %g: senders push every %d s again", cap_usd, usual)
+
+
+def _usd(sums: Mapping[str, int], prices: PriceList) -> float:
+    return float(invoice(amounts(sums), prices, 0)["usd"])

@@ -5,26 +5,22 @@ counting began where that is later. What is free in a month is taken off the mon
 """
 
 from collections import Counter
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from openmanager.bill.prices import PriceList, amounts, invoice
-from openmanager.stores.usage import Usage
+from openmanager.stores.usage import Month
 
 # Less than this says nothing of a month.
 SHORTEST_S = 600
 
 
-def statement(
-    usage: Usage, yesterday: Mapping[str, int], since_s: int | None, prices: PriceList, now_s: float, servers: int
-) -> dict[str, Any]:
-    """The statement as JSON values. `yesterday` is what was used on the day before, by quantity; `since_s` when
-    counting began, in this month or the one before.
-
-    `projected` is None until ten minutes were counted. Per server is by how many there are now.
+def statement(month: Month, prices: PriceList, now_s: float, servers: int) -> dict[str, Any]:
+    """The statement as JSON values. `projected` is None until ten minutes were counted; per server is by how many there
+    are now.
     """
-    ahead = projected(usage, yesterday, since_s, now_s)
+    usage = month.usage
+    ahead = projected(month, now_s)
     return {
         "as_of": _iso(now_s),
         "month": usage.month,
@@ -39,21 +35,21 @@ def statement(
     }
 
 
-def projected(usage: Usage, yesterday: Mapping[str, int], since_s: int | None, now_s: float) -> Counter[str] | None:
+def projected(month: Month, now_s: float) -> Counter[str] | None:
     """The month's sums at its end, by quantity; None where too little was counted to say."""
     now = datetime.fromtimestamp(now_s, UTC)
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
     begins = (midnight - timedelta(days=1)).timestamp()
-    known_s = max(begins, now_s if since_s is None else since_s)
+    known_s = max(begins, now_s if month.since_s is None else month.since_s)
     span_s = now_s - known_s
     if span_s < SHORTEST_S:
         return None
-    recent = Counter(usage.days.get(now.day, {}))
+    recent = Counter(month.usage.days.get(now.day, {}))
     if known_s < midnight.timestamp():
-        recent.update(yesterday)
+        recent.update(month.yesterday)
     after = (midnight.replace(day=1) + timedelta(days=32)).replace(day=1)
     share = (after.timestamp() - now_s) / span_s
-    whole = usage.total
+    whole = month.usage.total
     whole.update({quantity: round(amount * share) for quantity, amount in recent.items()})
     return whole
 
