@@ -22,7 +22,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
-from infra.local.stack import Upstash
 from infra.packaging.failure import CannotPackage
 from tests.bench.commands import stores
 from tests.bench.output import say
@@ -102,7 +101,7 @@ def main() -> None:
         _starts(artifacts, env, Path(folder))
         for name in ("predictions", "tick"):
             _where(artifacts, env, name)
-    _warm(redis)
+        _warm()
 
 
 def _references(artifacts: Artifacts) -> None:
@@ -248,7 +247,7 @@ def _where(artifacts: Artifacts, env: Mapping[str, str], name: str) -> None:
     say("  " + ", ".join(f"{room} {100 * spent / whole:.0f} %" for room, spent in rooms.most_common(10)))
 
 
-def _warm(redis: Upstash) -> None:
+def _warm() -> None:
     """What a request costs when everything is loaded: our whole stack beside a bare answer, both through Mangum."""
     from mangum import Mangum
     from openmanager.settings import settings

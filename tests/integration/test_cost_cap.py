@@ -108,10 +108,10 @@ def test_senders_are_asked_to_push_less_often_and_hear_it_in_the_same_command(ca
 def test_rounds_wait_as_long_as_senders_hold_back(capped: None) -> None:
     usual = settings().grace_s
     now_ms = 1_000 * MINUTE_MS
-    assert rounds.newest_closed_minute(now_ms) == (now_ms - usual * 1000) // MINUTE_MS - 1
+    assert rounds.tick(now_ms).minute == ((now_ms - usual * 1000) // MINUTE_MS - 1) * 60
     cadence.write(Cadence(300, 315), 60)
     cadence.remember(None)
-    assert rounds.newest_closed_minute(now_ms) == (now_ms - 315_000) // MINUTE_MS - 1
+    assert rounds.tick(now_ms).minute == ((now_ms - 315_000) // MINUTE_MS - 1) * 60
 
 
 def test_five_minutes_that_come_together_are_judged_as_if_they_had_come_one_by_one(capped: None) -> None:
@@ -169,7 +169,7 @@ def test_without_redis_everything_goes_on_as_it_did(capped: None, monkeypatch: p
     cadence.remember("300|315")
     monkeypatch.setattr(cadence, "connect", lambda: Redis("http://127.0.0.1:9", "x", 0.2))
     bill.heed(15, time.time())
-    rounds.newest_closed_minute(1_000 * MINUTE_MS)
+    assert rounds.tick(1_000 * MINUTE_MS).minute == ((1_000 * MINUTE_MS - 315_000) // MINUTE_MS - 1) * 60
     assert cadence.known() == Cadence(300, 315)
 
 

@@ -6,7 +6,7 @@ import { Panel } from "./forms.js";
 import { useLoad } from "../lib/ui.js";
 
 /** Money to the cent; less than ten cents, to a tenth of one. */
-export function money(amount, currency) {
+function money(amount, currency) {
   const digits = amount && Math.abs(amount) < 0.1 ? 3 : 2;
   return new Intl.NumberFormat(lang.value, { style: "currency", currency, minimumFractionDigits: digits, maximumFractionDigits: digits }).format(amount);
 }

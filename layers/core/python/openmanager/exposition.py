@@ -51,45 +51,42 @@ def exposition(
 
     `counted` is all that was ever counted, by function and quantity, durations in `buckets_ms` among it.
     """
-    return "".join(f"{line}\n" for line in _lines(servers, alerts, counted, buckets_ms, version))
 
-
-def _lines(
-    servers: Sequence[Mapping[str, Any]],
-    alerts: Iterable[Mapping[str, Any]],
-    counted: Mapping[str, Mapping[str, int]],
-    buckets_ms: Sequence[int],
-    version: str,
-) -> Iterator[str]:
-    yield from _family("build_info", "gauge", "The version that answers.", [({"version": version}, 1)])
-    statuses = Counter(server["status"] for server in servers)
-    yield from _family(
-        "servers", "gauge", "Servers by status.", [({"status": s}, statuses.get(s, 0)) for s in STATUSES]
-    )
-    open_ = Counter(alert["severity"] for alert in alerts)
-    yield from _family(
-        "open_alerts", "gauge", "Open alerts by severity.", [({"severity": s}, open_.get(s, 0)) for s in _SEVERITIES]
-    )
-    yield from _verdicts(servers)
-    for metric in METRICS:
-        name, scale = _host(metric)
-        rows = [
-            (_labels(server), server["metrics"][metric.key] / scale)
-            for server in servers
-            if metric.key in server["metrics"]
+    def lines() -> Iterator[str]:
+        yield from _family("build_info", "gauge", "The version that answers.", [({"version": version}, 1)])
+        statuses = Counter(server["status"] for server in servers)
+        yield from _family(
+            "servers", "gauge", "Servers by status.", [({"status": s}, statuses.get(s, 0)) for s in STATUSES]
+        )
+        open_ = Counter(alert["severity"] for alert in alerts)
+        yield from _family(
+            "open_alerts",
+            "gauge",
+            "Open alerts by severity.",
+            [({"severity": s}, open_.get(s, 0)) for s in _SEVERITIES],
+        )
+        yield from _verdicts(servers)
+        for metric in METRICS:
+            name, scale = _host(metric)
+            rows = [
+                (_labels(server), server["metrics"][metric.key] / scale)
+                for server in servers
+                if metric.key in server["metrics"]
+            ]
+            yield from _family(name, "gauge", metric.description + ".", rows)
+        for quantity, (name, text, each) in _COUNTED.items():
+            rows = [({"function": f}, sums[quantity] / each) for f, sums in sorted(counted.items()) if quantity in sums]
+            yield from _family(name, "counter", text, rows)
+        answers = [
+            ({"function": function, "status": f"{status}xx"}, sums[f"answers_{status}xx"])
+            for function, sums in sorted(counted.items())
+            for status in range(2, 6)
+            if f"answers_{status}xx" in sums
         ]
-        yield from _family(name, "gauge", metric.description + ".", rows)
-    for quantity, (name, text, each) in _COUNTED.items():
-        rows = [({"function": f}, sums[quantity] / each) for f, sums in sorted(counted.items()) if quantity in sums]
-        yield from _family(name, "counter", text, rows)
-    answers = [
-        ({"function": function, "status": f"{status}xx"}, sums[f"answers_{status}xx"])
-        for function, sums in sorted(counted.items())
-        for status in range(2, 6)
-        if f"answers_{status}xx" in sums
-    ]
-    yield from _family("answers_total", "counter", "Answers of a function by their status.", answers)
-    yield from _durations(counted, buckets_ms)
+        yield from _family("answers_total", "counter", "Answers of a function by their status.", answers)
+        yield from _durations(counted, buckets_ms)
+
+    return "".join(f"{line}\n" for line in lines())
 
 
 def _verdicts(servers: Sequence[Mapping[str, Any]]) -> Iterator[str]:

@@ -69,6 +69,7 @@ def write(now_s: float | None = None) -> None:
     try:
         usage.add(taken, time.time() if now_s is None else now_s)
     except (OpenManagerError, CommandFailed) as error:
+        # An answer that was lost is counted twice then: a bill is rather told too high.
         meter.give_back(taken)
         log.warning("what was used is not written down yet: %s", error)
 

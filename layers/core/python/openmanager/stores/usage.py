@@ -89,14 +89,9 @@ def read(month: str) -> Usage:
     """A month's sums, nothing where nothing was counted. Raises StoreUnavailable."""
     found = pairs(connect().call("HGETALL", key(month), repeatable=True))
     since = found.pop("@since", None)
-    functions: dict[str, dict[str, int]] = {}
-    days: dict[int, dict[str, int]] = {}
-    for name, amount in found.items():
-        whose, _, quantity = name.rpartition("|")
-        if whose.startswith("@"):
-            days.setdefault(int(whose[1:]), {})[quantity] = int(amount)
-        else:
-            functions.setdefault(whose, {})[quantity] = int(amount)
+    sums = _sums(found)
+    days = {int(whose[1:]): of_day for whose, of_day in sums.items() if whose.startswith("@")}
+    functions = {whose: of_function for whose, of_function in sums.items() if not whose.startswith("@")}
     return Usage(month, None if since is None else int(since), functions, days)
 
 
@@ -111,8 +106,13 @@ def read_month(now_s: float) -> Month:
 
 def ever() -> dict[str, dict[str, int]]:
     """All that was ever counted, by function and quantity. Raises StoreUnavailable."""
-    functions: dict[str, dict[str, int]] = {}
-    for name, amount in pairs(connect().call("HGETALL", EVER, repeatable=True)).items():
+    return _sums(pairs(connect().call("HGETALL", EVER, repeatable=True)))
+
+
+def _sums(fields: Mapping[str, str]) -> dict[str, dict[str, int]]:
+    """`{whose}|{quantity}` -> amount, by whose and quantity."""
+    found: dict[str, dict[str, int]] = {}
+    for name, amount in fields.items():
         whose, _, quantity = name.rpartition("|")
-        functions.setdefault(whose, {})[quantity] = int(amount)
-    return functions
+        found.setdefault(whose, {})[quantity] = int(amount)
+    return found

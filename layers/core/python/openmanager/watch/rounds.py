@@ -29,6 +29,7 @@ def tick(now_ms: int, out_of_time: Callable[[], bool] = lambda: False) -> Report
     A shard whose round breaks off is named in the report and holds up no other; the next tick catches it up. Raises
     StoreUnavailable when Redis is away; after more than one such tick, the next ones wait for what was sent meanwhile.
     """
+    _hear_pace()
     newest = newest_closed_minute(now_ms)
     report = Report(newest * 60)
     try:
@@ -54,6 +55,7 @@ def tick(now_ms: int, out_of_time: Callable[[], bool] = lambda: False) -> Report
 def run_message(body: str, now_ms: int, report: Report, out_of_time: Callable[[], bool]) -> None:
     """The round that a message asks for. Raises InvalidInput for a message that is none of ours."""
     shard, minute = queue.read_round(body)
+    _hear_pace()
     newest = newest_closed_minute(now_ms)
     # The sender's clock may be a little ahead of ours, across the end of a grace.
     if minute > newest + 1:
@@ -64,14 +66,15 @@ def run_message(body: str, now_ms: int, report: Report, out_of_time: Callable[[]
 
 
 def newest_closed_minute(now_ms: int) -> int:
-    """The newest minute (index since 1970) whose grace is over.
+    """The newest minute (index since 1970) whose grace is over."""
+    return (now_ms - cadence.grace_s() * 1000) // MINUTE_MS - 1
 
-    Where senders may be slowed, what they are asked for now decides; a Redis that is away leaves that as it was.
-    """
+
+def _hear_pace() -> None:
+    """Where senders may be slowed, hear how much: rounds wait for them. While Redis is away, as much as before."""
     if settings().cost_cap_usd is not None:
         with suppress(StoreUnavailable):
             cadence.read()
-    return (now_ms - cadence.grace_s() * 1000) // MINUTE_MS - 1
 
 
 def _note_outage(minute: int) -> None:
