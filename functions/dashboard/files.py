@@ -7,13 +7,13 @@ may keep everything but the page for good, and comments stay at home: a tenth of
 import gzip
 import os
 import re
-from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 
 from openmanager.errors import NotFound
 from openmanager.settings import live_url
+from openmanager.values import frozen
 from openmanager.web import Response
 from openmanager.web.caching import holds
 from starlette.datastructures import Headers
@@ -43,7 +43,7 @@ _FOR_GOOD = "public, max-age=31536000, immutable"
 _ASK_ANEW = "no-cache"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class File:
     """A file as it is sent, plain and packed."""
 

@@ -194,6 +194,8 @@ FLOORS = [
         "spans",
         "json_body",
         "unloaded",
+        "values",
+        "zones",
         "meter",
     },
 ]

@@ -4,10 +4,11 @@ It belongs to the request's own context, so requests that are served at once do 
 """
 
 from contextvars import ContextVar
-from dataclasses import dataclass
+
+from openmanager.values import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Actor:
     """A caller's name and network address; the address is empty for what we do ourselves."""
 

@@ -6,16 +6,16 @@ raw ingredient from which `telemetry.fold` computes the metric (`cpu_idle_total`
 A *series* is a part of one instance: `cpu_idle_total/0`, `disk_reads_total/sda`, or just `load_1m`.
 """
 
-from dataclasses import dataclass
 from typing import Literal
 
 from openmanager.suppliers import NODE_COUNTERS, NODE_GAUGES, OTEL, NodeSeries, OtelSeries
+from openmanager.values import frozen
 
 Kind = Literal["gauge", "counter"]
 Fold = Literal["sum", "max", "mean"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Metric:
     """One metric of the catalogue.
 
@@ -36,7 +36,7 @@ class Metric:
     smd: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Part:
     """What a frame can hold: a gauge or a cumulative counter, kept exactly to `decimals` decimals (-3: to thousands).
 

@@ -12,7 +12,7 @@ One signed request a path, over the standard library: importing boto3 takes long
 
 import http.client
 import json
-import random
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -115,7 +115,7 @@ class _Store:
                 broken = True
             self._line.close()
             # Not all at once again.
-            time.sleep(pause_s * random.uniform(0.5, 1.5))
+            time.sleep(pause_s * (0.5 + os.urandom(1)[0] / 255))
             pause_s *= 2
 
     def _ask(self, body: bytes) -> dict[str, Any]:

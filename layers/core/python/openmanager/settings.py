@@ -7,12 +7,13 @@ in processes that start after it, all of which a deployment with another `settin
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import lru_cache
 from pathlib import Path
 
 from openmanager import parameters
 from openmanager.errors import InvalidSettings
+from openmanager.values import frozen
 
 MIN_SECRET_LENGTH = 24
 # RFC 7518 3.2: a key for HS256 is at least as long as what it makes. As long as what AES-256 takes, too.
@@ -22,7 +23,7 @@ OIDC_ROLES = ("viewer", "auditor", "operator", "admin")
 _ORIGIN = re.compile(r"https?://[a-z0-9.\-\[\]:]+")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Oidc:
     """An identity provider whose tokens are taken: `claim` is where in them roles are found (a path of names with dots
     between them), `roles` what its values mean here, `clients` those that may have asked for the token, any if empty.
@@ -35,7 +36,7 @@ class Oidc:
     clients: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Model:
     """A model that speaks the protocol of OpenAI's chat completions, behind `url` + /chat/completions.
 
@@ -48,7 +49,7 @@ class Model:
     daily_tokens: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Settings:
     """Everything a function may be told from outside."""
 

@@ -5,15 +5,17 @@ https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-re
 
 import hmac
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime
 from hashlib import sha256
 from urllib.parse import urlsplit
 
+from openmanager.values import frozen
+
 _ALGORITHM = "AWS4-HMAC-SHA256"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Credentials:
     """Who signs; `token` is that of a role's session, empty for a user's own key."""
 

@@ -1,11 +1,13 @@
 """How senders supply the catalogue: node_exporter's series, OpenTelemetry's metrics, and what to leave out."""
 
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
+from openmanager.values import frozen
 
-@dataclass(frozen=True, slots=True)
+
+@frozen
 class NodeSeries:
     """A node_exporter series that supplies a part: `value * scale`, an instance a value of `instance`."""
 
@@ -15,7 +17,7 @@ class NodeSeries:
     scale: float = 1.0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class OtelSeries:
     """An OpenTelemetry metric that supplies a part: `value * scale + offset`, an instance a value of `instance`.
 

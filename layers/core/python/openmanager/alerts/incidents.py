@@ -6,12 +6,13 @@ server that others depend on and that is down explains their alerts; people are 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from openmanager.alerts.machine import Alert
 from openmanager.alerts.texts import TEXT, storable
 from openmanager.errors import InvalidInput
+from openmanager.values import frozen
 
 # role -> the roles that it depends on.
 Graph = Mapping[str, tuple[str, ...]]
@@ -35,7 +36,7 @@ SCHEMA: dict[str, Any] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Member:
     """An active alert as the grouping sees it; `down` says that it explains what depends on its server."""
 

@@ -8,10 +8,11 @@ around a level fires once and resolves once. A suppressed alert lives on without
 when the suppression ends, it is told then.
 """
 
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import field, fields, replace
 from typing import Any, Literal
 
 from openmanager.alerts.rules import Rule, Severity
+from openmanager.values import frozen
 
 State = Literal["pending", "firing", "acknowledged", "recovering", "nodata"]
 # Minutes without knowledge that leave an alert as it is.
@@ -19,7 +20,7 @@ NODATA_AFTER_MIN = 3
 _RANK = {None: 0, "warning": 1, "critical": 2}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Condition:
     """What a minute shows of a rule: the `level` reached, and the one not yet recovered from (`held`, never lower).
 
@@ -34,7 +35,7 @@ class Condition:
     facts: dict[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Alert:
     """An alert of one server and rule. Times are minutes since 1970; 0 is never.
 
@@ -86,7 +87,7 @@ class Alert:
 _FIELDS = tuple(f.name for f in fields(Alert))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Transition:
     """That something happened to an alert in a minute; `alert` is how it stands after it.
 

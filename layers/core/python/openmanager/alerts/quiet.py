@@ -2,14 +2,15 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from openmanager import zones
 from openmanager.alerts.texts import MOST_NAMES, NAMES, TEXT, are_names, storable
 from openmanager.errors import InvalidInput
 from openmanager.spans import LATEST_S
+from openmanager.values import frozen
 from openmanager.whole import whole
 
 LONGEST_SILENCE_S = 30 * 86_400
@@ -23,7 +24,7 @@ _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _CLOCK = r"([01][0-9]|2[0-3]):[0-5][0-9]"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Silence:
     """From `start` to `end` (s) nobody is told of what these servers, roles and rules say; empty means all."""
 
@@ -50,7 +51,7 @@ class Silence:
         return asdict(self)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Maintenance:
     """A window that returns every week: on `days` from `at` (HH:MM in `timezone`), for `minutes`."""
 
@@ -73,7 +74,7 @@ class Maintenance:
 
     def is_open(self, at: int) -> bool:
         """Whether it is open at an instant (s)."""
-        zone = ZoneInfo(self.timezone)
+        zone = zones.zone(self.timezone)
         now = datetime.fromtimestamp(at, UTC).astimezone(zone)
         hour, minute = map(int, self.at.split(":"))
         # A window may have begun a day or more ago.
@@ -113,8 +114,8 @@ def parse_maintenance(item: Any) -> Maintenance:
     if not re.fullmatch(_CLOCK, window.at):
         raise InvalidInput("at", f"{window.at!r} is not a time like 02:30")
     try:
-        ZoneInfo(window.timezone)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
+        zones.zone(window.timezone)
+    except ValueError:
         raise InvalidInput("timezone", f"{window.timezone!r} is not known") from None
     return window
 

@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import MISSING, asdict, fields
 from typing import Any, Literal, get_args
 
 from openmanager.alerts.texts import MOST_NAMES, NAMES, are_names
 from openmanager.catalog import METRIC
 from openmanager.errors import InvalidInput
+from openmanager.values import frozen
 from openmanager.whole import whole
 
 Kind = Literal["threshold", "offline", "anomaly", "failure", "exhaustion", "quality"]
@@ -19,7 +20,7 @@ ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _WEEK_MIN = 7 * 1440
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Rule:
     """One rule; levels are in the unit of what its kind watches, and None switches a level off.
 

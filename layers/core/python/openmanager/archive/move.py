@@ -7,7 +7,6 @@ by the next one without loss or doubles.
 import json
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -30,6 +29,7 @@ from openmanager.stores.segments import (
 )
 from openmanager.telemetry.samples import MINUTE_MS, Samples, merge
 from openmanager.telemetry.windows import LOOKBACK_MS
+from openmanager.values import mutable
 
 # No push reaches a segment's hash after this (stores.segments files older samples under the backlog).
 _CLOSED_AFTER_MS = 3 * SEGMENT_MS
@@ -44,7 +44,7 @@ _HOUR_MS, _SCHEDULE_MS = 3_600_000, 300_000
 _KEPT = partitions.ROLLUPS["1h"]
 
 
-@dataclass(slots=True)
+@mutable
 class Report:
     """What a run moved, closed, made and dropped."""
 

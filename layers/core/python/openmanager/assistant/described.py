@@ -2,13 +2,13 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from openmanager.assistant.figures import REDUCTIONS
 from openmanager.assistant.understanding import Language, Mode
 from openmanager.assistant.words import INTENTS
 from openmanager.errors import InvalidInput
+from openmanager.values import frozen
 from openmanager.whole import whole
 
 MAX_QUESTION = 500
@@ -17,7 +17,7 @@ _SESSION = "[A-Za-z0-9_-]{1,64}"
 _FARTHEST_M = 14 * 60
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Asked:
     """A question as it was sent. `offset_m` is the caller's clock, in minutes east of UTC; `model` wants its answer."""
 

@@ -8,8 +8,9 @@ import re
 import string
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
+
+from openmanager.values import frozen
 
 _BOUNDARY = re.compile(r"(?<=[a-z0-9])(?=[가-힣])|(?<=[가-힣])(?=[a-z0-9])")
 _UNSAID = re.compile(r"[^a-z0-9가-힣._:%|-]+")
@@ -17,7 +18,7 @@ _UNSAID = re.compile(r"[^a-z0-9가-힣._:%|-]+")
 GONE = "|"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Text:
     """A question's words, in order, lower case."""
 

@@ -8,7 +8,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Collection, Generator, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,6 +20,7 @@ from openmanager.errors import InvalidInput, NotFound, StoreUnavailable
 from openmanager.settings import Model
 from openmanager.stores import spending
 from openmanager.tools.call import Call, Refused
+from openmanager.values import mutable
 
 TURNS = 4
 _CALLS_A_TURN = 4
@@ -51,7 +52,7 @@ class Unanswered(Exception):
         self.why = why
 
 
-@dataclass(slots=True)
+@mutable
 class Told:
     """A model's answer in lines, and the calls whose results it saw."""
 

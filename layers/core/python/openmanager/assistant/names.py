@@ -5,10 +5,10 @@ Pure: the known names are an argument.
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from difflib import get_close_matches
 
 from openmanager.assistant.matching import Text
+from openmanager.values import frozen
 
 # At most so many are looked at one by one.
 MOST = 4
@@ -24,7 +24,7 @@ _NO_NAMES = re.compile(r"(top|p|h|d|m|w|v|ipv|k|q|http|raid|load|first|last|wors
 _NUMBERED = re.compile(r"([0-9]{1,4})(번)?")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Named:
     """`known` servers; `unclear` words that may mean several, with these; `unknown` ones, with names that are near."""
 

@@ -1,11 +1,11 @@
 """When a question is about: spans of the past, and how far ahead. Pure."""
 
 import re
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, timezone
 
 from openmanager.assistant.matching import Text
 from openmanager.assistant.words import NUMBERS
+from openmanager.values import frozen
 
 _UNITS = {
     **dict.fromkeys(("s", "sec", "secs", "second", "seconds", "초", "초간"), "s"),
@@ -62,7 +62,7 @@ KNOWN_WORDS = frozenset(
 _DATE = re.compile(r"(20[0-9]{2})-([01][0-9])-([0-3][0-9])")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Window:
     """A span by its name (`1h`, `yesterday`, `2026-11-27`); `onwards` says that it goes on until now."""
 

@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any, Literal
 
 from openmanager.assistant import names, times, words
 from openmanager.assistant.matching import GONE, Text
 from openmanager.assistant.names import Named
 from openmanager.assistant.times import Window
+from openmanager.values import frozen
 
 Language = Literal["en", "ko"]
 Mode = Literal["basic", "advanced"]
@@ -17,7 +18,7 @@ _KNOWN = words.KNOWN_WORDS | times.KNOWN_WORDS
 _ABOUT_ONE = ("trend", "causes", "advice", "server")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Question:
     """A question understood. `intent` is one of words.INTENTS, or "" for what none of them answers.
 

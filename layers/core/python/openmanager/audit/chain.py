@@ -8,8 +8,9 @@ write to the database can also compute a whole new chain: what that cannot fool 
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from openmanager.values import frozen
 
 START = "0" * 64
 FIELDS = ("seq", "at", "actor", "address", "action", "target", "before", "after", "previous", "hash")
@@ -24,7 +25,7 @@ class Broken(Exception):
         self.line = line
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Head:
     """The last row of a chain; seq 0 is an empty one."""
 

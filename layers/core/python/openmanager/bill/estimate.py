@@ -7,12 +7,12 @@ import json
 import math
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
 from openmanager.bill.prices import PriceList, amounts, invoice
+from openmanager.values import frozen
 
 # The mean month: 365.25 days over 12.
 MONTH_S = 30.4375 * 86_400
@@ -30,7 +30,7 @@ _POLLS = 5 * MONTH_S / 20
 _LOOK_S, _WATCHED_BYTES_S = 2.0, 1_000
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Unit:
     """What one invocation used on the average: commands of Redis, ms of a whole processor, octets."""
 
@@ -40,7 +40,7 @@ class Unit:
     egress_bytes: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Plan:
     """A fleet: how many servers, how often each pushes (s), through which door, and how long somebody watches a day."""
 

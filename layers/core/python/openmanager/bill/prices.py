@@ -6,12 +6,12 @@ such as a database's plan, by what they are for.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from openmanager.errors import InvalidSettings
+from openmanager.values import frozen
 
 VARIABLE = "OPENMANAGER_PRICES"
 # What is priced -> its name, its unit.
@@ -29,7 +29,7 @@ _GB = 1e9
 _MB_MS = 1024 * 1000
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Price:
     """`usd` for each `per` of an amount that is beyond `free` in a month; `source` is where it was found."""
 
@@ -47,7 +47,7 @@ class Price:
         return amount * self.usd / self.per
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PriceList:
     """Prices of PRICED, each of them; `as_of` is the day on which they were looked up."""
 

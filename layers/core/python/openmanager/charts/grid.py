@@ -1,7 +1,6 @@
 """A server's metrics over time, on an even grid: samples where they must be read, rollups where they will do."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
@@ -17,6 +16,7 @@ from openmanager.stores.partitions import BLOCKS, DAY_MS, day_ms, day_of
 from openmanager.telemetry.rollups import LEVELS, NO_VERDICTS, STATS, Judged, Rollup, compute, join, regroup
 from openmanager.telemetry.samples import Samples, merge
 from openmanager.telemetry.windows import LOOKBACK_MS
+from openmanager.values import frozen
 
 MAX_POINTS = 1_500
 _DEFAULT_POINTS = 500
@@ -36,7 +36,7 @@ KEYS = {
 _STEPS_S = (60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Range:
     """A span of time (ms) cut into steps, both ends on a step."""
 

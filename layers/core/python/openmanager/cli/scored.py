@@ -1,7 +1,6 @@
 """What the models say of a table, and the file of it."""
 
 import csv
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from openmanager.evaluation.scores import Progress
 from openmanager.inference import backtest, forecast
 from openmanager.inference.runtime import Array
 from openmanager.sources.table import Table, moment
+from openmanager.values import frozen
 
 _PERCENT = [COLUMN[m.key] for m in METRICS if m.high is not None]
 _MODEL_COLUMNS = [COLUMN[key] for key in MODEL_METRICS]
@@ -25,7 +25,7 @@ _WITHIN = backtest.COVERAGES.index(0.8)
 _NAMED = 3
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Scored:
     """Scores of n rows: `values` (n, len(METRICS)) percent metrics in percent; the no-model lines (n,) beside.
 

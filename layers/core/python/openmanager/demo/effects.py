@@ -1,14 +1,13 @@
 """A scenario's course over time as arrays, each value from its minute alone."""
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from openmanager.demo.noise import Array
 from openmanager.demo.scenarios import Truth
+from openmanager.values import frozen
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Effects:
     """What a scenario adds to a normal day, (n,) each.
 

@@ -1,14 +1,14 @@
 """Who is in the demo fleet: names, roles and what each role's machines are like."""
 
-from dataclasses import dataclass
 from itertools import cycle, islice
 
 from openmanager.catalog import DEMO_PREFIX
+from openmanager.values import frozen
 
 FEWEST, MOST = 3, 100
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Profile:
     """One role's machine. What depends on traffic is given at a weekday's peak, beside what is there without any.
 
@@ -42,7 +42,7 @@ class Profile:
     daily: float
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Server:
     """One server of the fleet; `tier` is its profile's name, `role` what the catalogue calls it."""
 

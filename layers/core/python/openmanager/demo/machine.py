@@ -4,7 +4,7 @@ Kept true whatever happens: busy = requests x service time, queue = requests x w
 below memory with it, the three load averages of one run queue, octets = packets x their size.
 """
 
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from openmanager.demo.demand import DAY_MIN, nightly, work
 from openmanager.demo.effects import Effects
 from openmanager.demo.fleet import Profile, Server
 from openmanager.demo.noise import Array, bursts, damped, uniforms, wander
+from openmanager.values import frozen
 
 # Minutes before the first one asked for that are computed as well: sessions remember an hour and load averages 75
 # minutes, one of them after the other.
@@ -30,7 +31,7 @@ _BACKUP_READS, _BACKUP_KB, _BACKUP_SENT = 80.0, 64.0, 0.4
 _LARGEST_FRAME = 1448.0
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Noise:
     """Everything random about the machines, (servers, n) each, unit variance; bursts are 0 or more."""
 

@@ -5,9 +5,9 @@ Plain Python, so that the function that starts a run can say what will happen wi
 """
 
 import random
-from dataclasses import dataclass
 
 from openmanager.demo.fleet import Server, fleet
+from openmanager.values import frozen
 
 SCENARIOS = ("normal", "spike", "memory_leak", "ddos", "performance_degradation", "disk_full")
 STORY_MIN = 60
@@ -23,7 +23,7 @@ _LEAKING = ("api", "worker", "web")
 _FILLING = ("primary", "worker", "web")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Truth:
     """What a run does. Times are real seconds after its start.
 

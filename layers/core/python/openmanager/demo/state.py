@@ -4,9 +4,10 @@ om:demo   JSON of the last run, for as long as its servers may be remembered; wr
 """
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 from openmanager.stores.redis import connect
+from openmanager.values import frozen
 
 KEY = "om:demo"
 MINUTE_MS = 60_000
@@ -24,7 +25,7 @@ return 1
 """
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Run:
     """A run as it was started, and how far it came: `fed` is the last minute (since 1970) that was sent."""
 

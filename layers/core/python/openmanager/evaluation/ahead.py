@@ -1,19 +1,18 @@
 """Where a series goes: the network alone, and the live round's outlook with its rolling back-test. Causal."""
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import ArrayLike, NDArray
 
 from openmanager.evaluation.arguments import Floats, numbers
 from openmanager.inference import backtest, candidates, forecast
+from openmanager.values import frozen
 
 # Windows in one call of the network: bounds its memory, and does not change a bit of the result.
 _BATCH = 1024
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Outlook:
     """What the live round says of one series: `path` (30,) by the candidate `method` (one of candidates.NAMES).
 
@@ -28,7 +27,7 @@ class Outlook:
     tested: int
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Rolling:
     """Outlooks of one series from m origins: `origin` (m,) index of the last value that each knew.
 

@@ -1,7 +1,6 @@
 """How unusual a server's minutes are and how likely they end in an incident, over arrays of its metrics. Causal."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -11,6 +10,7 @@ from openmanager.evaluation.arguments import Floats, numbers
 from openmanager.inference import anomaly, failure
 from openmanager.inference.runtime import Array, model
 from openmanager.telemetry.scaling import WARM_UP, Scaler, step
+from openmanager.values import frozen
 
 Progress = Callable[[int, int], None]
 
@@ -22,7 +22,7 @@ _BATCH = 4096
 _TELL_EVERY = 1000
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class AnomalyScores:
     """How unusual each of n rows is; NaN and False in rows that hold nothing known against a past.
 

@@ -1,14 +1,15 @@
 """The few metrics that the live feed carries, as whole numbers, and when a change of one is worth telling. Pure."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from openmanager.values import frozen
 
 # A share moves when it is two points off what was told, any other value when it is five percent off.
 _POINTS, _SHARE = 2, 0.05
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Column:
     """A place in a server's values: the sum of `metrics` times `scale`; below `least` no change of it is news."""
 

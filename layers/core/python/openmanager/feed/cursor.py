@@ -1,15 +1,16 @@
 """How far a reader has come: a place in each of the three streams, as one opaque id of its events. Pure."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from openmanager.errors import InvalidInput
 from openmanager.stores.feed import ID, Part, place
+from openmanager.values import frozen
 
 # As JSON Schema; nothing is as good as no cursor at all.
 SCHEMA = {"type": "string", "pattern": f"^({ID.pattern}_{ID.pattern}_{ID.pattern})?$"}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Cursor:
     """Everything up to these places was told."""
 

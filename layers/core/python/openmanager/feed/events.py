@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from openmanager.errors import InvalidInput
@@ -11,6 +11,7 @@ from openmanager.feed import columns
 from openmanager.feed.cursor import Cursor
 from openmanager.feed.fleet import Server
 from openmanager.security.fields import without
+from openmanager.values import frozen, mutable
 
 # Topic -> the events that belong to it.
 TOPICS = {"metrics": "metrics", "predictions": "prediction", "alerts": "alert", "models": "model"}
@@ -28,7 +29,7 @@ TOPICS_SCHEMA = _comma_separated("|".join(TOPICS))
 SERVERS_SCHEMA = _comma_separated(_SERVERS.pattern)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Wish:
     """What a reader asked for: events by name, and servers by name (`web-01`) or prefix (`web-*`), all if none; and
     which fields its role may not see."""
@@ -58,7 +59,7 @@ class Wish:
         return any(server.startswith(p[:-1]) if p.endswith("*") else server == p for p in self.servers)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Happening:
     """An event that a round left, and the place up to which a reader who has got it has got everything."""
 
@@ -67,7 +68,7 @@ class Happening:
     data: Mapping[str, Any]
 
 
-@dataclass(slots=True)
+@mutable
 class News:
     """What one look found: what happened, in order; the servers with newer samples and those that are new or called
     differently; `key` that all values are due. After all of it a reader is at `cursor`."""

@@ -3,7 +3,7 @@
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from openmanager.stores.feed import Fields, place, read_shard
 from openmanager.stores.segments import StoredFrame, frames_key, segments_between, stored_frames
 from openmanager.telemetry import windows
 from openmanager.telemetry.samples import EMPTY, LABEL_PREFIX, Samples, merge
+from openmanager.values import mutable
 
 # A counter's rate needs the sample before, of a sender that comes once a minute and may miss once. A metric that did
 # not come for so long is unknown.
@@ -30,7 +31,7 @@ _NAMES = [metric.key for metric in METRICS]
 _BASELINES = 16
 
 
-@dataclass(slots=True)
+@mutable
 class Server:
     """One server: its attributes, newest `values` (columns) and when they were taken (s), the last minutes of its line,
     and what the last round said of it in short.

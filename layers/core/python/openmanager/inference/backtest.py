@@ -12,7 +12,6 @@ A step costs one more path of the network; every 10 to 30 steps of the grid is e
 106 bytes a series and grid; only + − * / sqrt and comparisons, element by element: the same bits in any batch.
 """
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 
 from openmanager.inference import candidates, forecast
 from openmanager.inference.runtime import Network
+from openmanager.values import frozen
 
 HISTORY = forecast.WINDOW + forecast.STEPS
 COVERAGES = (0.5, 0.8, 0.95)
@@ -75,7 +75,7 @@ _SHARE = _POSITION - _BEFORE
 _AT_KNOTS = np.array(KNOTS) - 1
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Ahead:
     """Forecasts of n series in their own units: `path` (n, 30); `lower` and `upper` (n, 3, 30), one pair for each of
     COVERAGES; `winner` (n,) index in candidates.NAMES of who gave the path; `tested` (n,) back-tests behind it."""

@@ -6,13 +6,13 @@ minutes, 30 hours on that of an hour.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from openmanager.inference.backtest import COVERAGES, Ahead
+from openmanager.values import frozen
 
 Reason = Literal["crosses", "resets_before_limit", "at_limit", "not_within_horizon", "unknown"]
 
@@ -24,7 +24,7 @@ FALLS = 2
 Table = NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class View:
     """n series on one grid: the step in seconds, `history` (n, w) oldest first up to now (90 values if there are that
     many; more show longer habits), and what is `ahead` of them. Rows of NaN where this grid knows too little. `age_s`
@@ -36,7 +36,7 @@ class View:
     age_s: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Exhaustion:
     """When one series meets its limit.
 

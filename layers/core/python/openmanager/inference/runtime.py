@@ -11,7 +11,6 @@ import os
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,6 +21,7 @@ from numpy.typing import NDArray
 from openmanager import meter
 from openmanager.errors import ModelUnavailable
 from openmanager.settings import models_dir
+from openmanager.values import frozen
 
 WHY_NOT = ""
 try:
@@ -41,7 +41,7 @@ NAMES = ("failure", "anomaly", "forecast")
 SCHEMA = 1
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Tensor:
     """An input or output: our name for it, the file's, and its width. Tensors are float32 (batch, width)."""
 
@@ -50,7 +50,7 @@ class Tensor:
     width: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Entry:
     """What the manifest says of one model."""
 

@@ -1,13 +1,15 @@
 """Brier score and reliability of probabilities, from sums that add up over servers and weeks. Pure."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from typing import Any
+
+from openmanager.values import mutable
 
 BINS = 10
 
 
-@dataclass(slots=True)
+@mutable
 class Cells:
     """Sums over settled probabilities: squared errors, and by tenth how many, their sum and how many came true."""
 
@@ -37,7 +39,7 @@ class Cells:
         return asdict(self)
 
 
-@dataclass(slots=True)
+@mutable
 class Errors:
     """Sums over forecast steps: absolute errors, those of the last value, and how many lay inside the interval."""
 

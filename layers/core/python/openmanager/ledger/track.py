@@ -14,11 +14,12 @@ known whether an incident was on or began within their horizon.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from datetime import UTC, date, datetime
 from typing import Any
 
 from openmanager.ledger.scores import Cells, Errors
+from openmanager.values import mutable
 
 FAILURE = "failure"
 CRITICAL_MIN = 5
@@ -33,7 +34,7 @@ _NOTHING = (0, 0)
 Said = Mapping[str, Any]
 
 
-@dataclass(slots=True)
+@mutable
 class Episode:
     """A settled warning episode; times in minutes since 1970."""
 
@@ -45,7 +46,7 @@ class Episode:
     incident: int | None = None
 
 
-@dataclass(slots=True)
+@mutable
 class Incident:
     """An incident that is over; `announced` says by which model, how many minutes ahead."""
 
@@ -55,7 +56,7 @@ class Incident:
     announced: dict[str, int] = field(default_factory=dict)
 
 
-@dataclass(slots=True)
+@mutable
 class Settled:
     """What a run of verdicts settled: episodes, incidents, and by week (its first minute) the failure probabilities'
     cells and, by (week, metric, method), the errors of forecasts."""
@@ -74,7 +75,7 @@ class Settled:
         }
 
 
-@dataclass(slots=True)
+@mutable
 class Track:
     """What is known of one server so far; as_dict and Track(**…) keep it.
 

@@ -1,15 +1,15 @@
 """A tool of ours as it is being called: by whom, when, with what, and what it may ask for itself."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from openmanager.errors import NotFound
 from openmanager.mcp.answer import instant
 from openmanager.tools.call import Call, Caller
+from openmanager.values import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Asked:
     """`arguments` have been checked against the tool's schema; what was left out has its default."""
 

@@ -1,10 +1,10 @@
 """What people start from in their client: three tasks in words that name the tools. Pure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from openmanager.errors import InvalidInput
 from openmanager.mcp.answer import quoted
+from openmanager.values import frozen
 
 _RULES = (
     "State each figure with its unit and its age or window, as the tools give them. Say what is not known instead of "
@@ -13,7 +13,7 @@ _RULES = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Prompt:
     """A task; `needs` are its arguments with what they mean, `words` has a place for each."""
 

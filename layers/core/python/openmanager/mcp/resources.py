@@ -3,12 +3,12 @@
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
 
 from openmanager.errors import NotFound
 from openmanager.mcp.ask import Asked
+from openmanager.values import frozen
 
 _ADDRESS = re.compile(r"openmanager://(servers|incidents|runbooks)/([^/?#]{1,1000})")
 # Another language's has its name behind a dot.
@@ -17,7 +17,7 @@ _TOPIC = re.compile(r"[a-z0-9][a-z0-9-]{0,63}([.][a-z]{2})?")
 _MOST_OCTETS = 32 << 10
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Template:
     """A kind of address."""
 

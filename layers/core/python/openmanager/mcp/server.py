@@ -6,12 +6,12 @@ caller; each request brings its Visit.
 
 import logging
 import time
-from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from openmanager.mcp import quick as quick
+from openmanager.values import frozen
 
 # isort: split
 import anyio.to_thread
@@ -47,7 +47,7 @@ Value = TypeVar("Value")
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Visit:
     """Who asks by this request, and where the function keeps its runbooks."""
 

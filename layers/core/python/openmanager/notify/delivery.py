@@ -6,19 +6,19 @@ before it has been settled.
 """
 
 import logging
+import os
 import queue
-import secrets
 import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 
 from openmanager.errors import InvalidInput
 from openmanager.notify.entries import Entry, plan, read_entry, settled, unreadable
 from openmanager.notify.outcome import LIMIT_S, Outcome
 from openmanager.notify.targets import Target, parse
 from openmanager.stores import outbox
+from openmanager.values import mutable
 
 # A tick's minute: who died within it is succeeded by the next.
 _LEASE_S = 50
@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 Result = tuple[Entry, Outcome, threading.Event] | None
 
 
-@dataclass(slots=True)
+@mutable
 class DeliveryReport:
     """What a delivery did. `held`: somebody else delivers. `without_targets`: Redis lost them; all waits for them."""
 
@@ -50,7 +50,7 @@ def deliver(now_ms: int, out_of_time: Callable[[], bool] = lambda: False) -> Del
     """Try everything that is due. Raises StoreUnavailable with nothing lost."""
     report = DeliveryReport()
     run = _Run(now_ms, out_of_time)
-    token = secrets.token_hex(8)
+    token = os.urandom(8).hex()
     taken = outbox.take(token, _LEASE_S)
     if not isinstance(taken, outbox.Taken):
         report.held = taken == "held"

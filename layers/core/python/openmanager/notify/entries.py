@@ -3,7 +3,7 @@
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from itertools import takewhile
 from typing import Any
 
@@ -12,12 +12,13 @@ from openmanager.notify.backoff import next_try_ms
 from openmanager.notify.notice import Notice, read_notice
 from openmanager.notify.outcome import Outcome
 from openmanager.stores.outbox import Settlement
+from openmanager.values import frozen
 
 # Notices of one alert from the same minute, in the order in which they make sense.
 _ORDER = {"firing": 0, "escalated": 1, "repeated": 1, "acknowledged": 2, "resolved": 3, "test": 4}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Entry:
     """One notice for one target; `text` is the entry as it stands in the outbox.
 

@@ -7,7 +7,6 @@ still verifies the name. It follows no redirects and knows no proxies.
 import ssl
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -15,11 +14,12 @@ import httpcore
 import httpx
 
 from openmanager.notify import guard
+from openmanager.values import frozen
 
 MAX_ANSWER_BYTES = 16_384
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Reply:
     """What the receiver answered; header names in lower case, the body cut off where it was told to."""
 

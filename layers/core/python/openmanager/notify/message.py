@@ -1,16 +1,16 @@
 """What people read, made of a notice's facts in their language. What the facts do not say is left out."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from openmanager.notify.notice import Notice
 from openmanager.notify.words import WORDS, Words, amount, clock, duration, share
+from openmanager.values import frozen
 
 _CONTRIBUTIONS = 3
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Message:
     """A title of one line, (label, value) lines below it, and (label, address) links; plain text, nothing escaped."""
 

@@ -1,10 +1,11 @@
 """A notice: that something happened to an alert, with the stored figures from which every text about it is made."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from typing import Any, Literal, get_args
 
 from openmanager.errors import InvalidInput
+from openmanager.values import frozen
 
 Event = Literal["firing", "escalated", "repeated", "resolved", "acknowledged", "test"]
 Severity = Literal["info", "warning", "critical"]
@@ -13,7 +14,7 @@ SEVERITIES: tuple[Severity, ...] = get_args(Severity)
 _TEXTS = ("id", "server", "rule", "title")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Notice:
     """What people are to be told of. `since` is when the alert's condition began, `at` when this happened (s).
 

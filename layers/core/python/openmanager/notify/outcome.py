@@ -1,7 +1,8 @@
 """What came of one attempt to send."""
 
-from dataclasses import dataclass
 from typing import Literal
+
+from openmanager.values import frozen
 
 # For the whole of one attempt, from resolving the name to the end of the answer.
 LIMIT_S = 10.0
@@ -9,7 +10,7 @@ LIMIT_S = 10.0
 Kind = Literal["delivered", "later", "refused"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Outcome:
     """delivered; later: may go well when tried again; refused: it never will. `status` is the receiver's, if any."""
 

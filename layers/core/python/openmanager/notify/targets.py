@@ -3,16 +3,17 @@
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Any, Literal, get_args
 from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo
 
 from openmanager.alerts.texts import MOST_NAMES, are_names, storable
 from openmanager.errors import InvalidInput
 from openmanager.notify.notice import SEVERITIES, Severity
 from openmanager.security.sealing import Sealed
+from openmanager.values import frozen
 from openmanager.whole import whole
+from openmanager.zones import zone
 
 Channel = Literal["webhook", "slack", "discord", "telegram", "pagerduty", "ntfy", "email"]
 Language = Literal["en", "ko"]
@@ -26,7 +27,7 @@ _ANY_URL = r"https?://[!-~]{1,2040}"
 MASK = "…"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Target:
     """One receiver.
 
@@ -54,7 +55,7 @@ class Target:
         return {name: list(v) if isinstance(v, tuple) else v for name, v in plain.items()} | {"settings": own}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Check:
     """`read` returns the value or raises ValueError saying what it must be; `schema` says so in JSON Schema."""
 
@@ -62,7 +63,7 @@ class Check:
     schema: dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Setting:
     """One setting of a channel, with its check.
 
@@ -247,9 +248,10 @@ def _flag(value: Any, where: str, _: Mapping[str, Any]) -> bool:
 
 def _timezone(value: Any, where: str, _: Mapping[str, Any]) -> str:
     try:
-        return ZoneInfo(value).key
-    except (KeyError, ValueError, OSError, TypeError, AttributeError):
+        zone(value)
+    except (ValueError, TypeError):
         raise InvalidInput(where, f"{str(value)[:64]!r} is not a known time zone") from None
+    return str(value)
 
 
 def _settings(value: Any, where: str, item: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,14 +1,14 @@
 """The words of notifications in English and Korean, and how figures are written."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
-from zoneinfo import ZoneInfo
 
 from openmanager.catalog import METRIC
+from openmanager.values import frozen
+from openmanager.zones import zone
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Words:
     """One language: names of severities, events and metrics, labels, and sentences with places for figures."""
 
@@ -191,7 +191,7 @@ def duration(seconds: float, words: Words) -> str:
 
 def clock(at_s: float, timezone: str) -> str:
     """An instant on the wall's clock of a time zone: 2026-11-23 17:52 UTC."""
-    return datetime.fromtimestamp(at_s, ZoneInfo(timezone)).strftime("%Y-%m-%d %H:%M %Z")
+    return datetime.fromtimestamp(at_s, zone(timezone)).strftime("%Y-%m-%d %H:%M %Z")
 
 
 def amount(value: float, metric: str) -> str:

@@ -9,7 +9,7 @@ import logging
 import time
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,6 +17,7 @@ import httpx
 import jwt
 
 from openmanager.settings import Oidc, settings
+from openmanager.values import frozen
 
 # One kind of key each, and none that is a secret: RFC 8725 3.1.
 ALGORITHMS = ("RS256", "ES256", "EdDSA")
@@ -30,7 +31,7 @@ MAX_ANSWER_BYTES = 256 << 10
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Known:
     """Keys by id, and when they were read."""
 

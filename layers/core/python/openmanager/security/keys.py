@@ -10,13 +10,14 @@ import re
 import secrets
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from openmanager.errors import InvalidSettings, StoreUnavailable, Unauthorized
 from openmanager.security.roles import Identity
 from openmanager.stores import admission
+from openmanager.values import mutable
 
 if TYPE_CHECKING:
     from openmanager.stores.identity import Key
@@ -31,7 +32,7 @@ _TELL_S = 60.0
 _REFUSED = "the API key is not valid here, or not any more"
 
 
-@dataclass(slots=True)
+@mutable
 class _Known:
     """This process's copy, and what it has not told of yet."""
 

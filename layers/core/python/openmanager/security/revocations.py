@@ -1,16 +1,17 @@
 """Tokens that are not to be accepted any more, read from Redis at most once in 30 seconds by a warm function."""
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from openmanager.errors import Unauthorized
 from openmanager.security.tokens import LIFETIME_S, Token
 from openmanager.stores import admission
+from openmanager.values import frozen
 
 FRESH_S = 30.0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Known:
     """What is revoked: tokens by id, and for users the instant (s) up to which theirs are."""
 

@@ -9,10 +9,10 @@ auditor   reads, the audit log included, and changes nothing
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from openmanager.errors import InvalidInput
+from openmanager.values import frozen
 
 ROLES = ("viewer", "operator", "admin", "agent", "auditor")
 # An agent is a program: it has a key and no password.
@@ -20,7 +20,7 @@ USER_NAME = re.compile(r"[a-z0-9][a-z0-9._@-]{0,63}")
 USER_ROLES = ("viewer", "operator", "admin", "auditor")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Identity:
     """Who asks: `name` is a user's, or a key's with its id in brackets.
 

@@ -8,11 +8,11 @@ import hmac
 import secrets
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from openmanager.errors import InvalidSettings, OpenManagerError
 from openmanager.settings import settings
+from openmanager.values import frozen
 
 # NIST SP 800-38D 5.2.1.1; drawn at random, which 8.3 allows for 2^32 secrets under one key.
 _NONCE_BYTES = 12
@@ -28,7 +28,7 @@ class CannotOpen(OpenManagerError):
         self.may_pass = may_pass
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Sealed:
     """A secret that only a key opens: the key's id; nonce, ciphertext and tag together, in Base64."""
 

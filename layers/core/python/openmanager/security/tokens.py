@@ -1,7 +1,6 @@
 """What people are given when they log in: JWTs (RFC 7519), HS256 and nothing else, by the keys in the settings."""
 
 import secrets
-from dataclasses import dataclass
 from typing import Any
 
 import jwt
@@ -9,6 +8,7 @@ import jwt
 from openmanager.errors import Forbidden, Unauthorized
 from openmanager.security.roles import USER_ROLES
 from openmanager.settings import settings
+from openmanager.values import frozen
 
 ISSUER = "openmanager"
 ALGORITHM = "HS256"
@@ -19,7 +19,7 @@ _REFUSED = "the token is not valid here, or not any more: log in again"
 _CLAIMS = ["iss", "aud", "sub", "role", "jti", "iat", "exp", "auth_time"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Token:
     """What a token says; instants in seconds since 1970. `ours` unless an identity provider made it."""
 

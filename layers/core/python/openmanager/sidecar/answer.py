@@ -1,11 +1,12 @@
 """What the sidecar tells of outside servers' tools and answers. Pure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from openmanager.values import frozen
 
-@dataclass(frozen=True, slots=True)
+
+@frozen
 class Result:
     """A tool's answer.
 
@@ -22,7 +23,7 @@ class Result:
     cut: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ToolInfo:
     """A tool that may be called, with the roles that may call it."""
 
@@ -33,7 +34,7 @@ class ToolInfo:
     roles: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Tools:
     """The tools of all servers that answered, and why the others did not."""
 

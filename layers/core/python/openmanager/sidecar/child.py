@@ -9,7 +9,7 @@ import signal
 from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import anyio
 import mcp_types
@@ -18,6 +18,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from mcp.shared.message import SessionMessage
 
 from openmanager.sidecar.way import Way
+from openmanager.values import mutable
 
 # What a line may have at most: an answer as long as one may be allowed, as text and as JSON with signs escaped, twice.
 MOST_BYTES = 8 << 20
@@ -32,7 +33,7 @@ Message = SessionMessage | Exception
 Streams = tuple[MemoryObjectReceiveStream[Message], MemoryObjectSendStream[SessionMessage]]
 
 
-@dataclass(slots=True)
+@mutable
 class Life:
     """What is known of a child: its process, whether it is spoken to, and why not."""
 

@@ -8,10 +8,11 @@ Ours, all optional: `allowedTools` (nothing else is listed or called), `readerTo
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from openmanager.errors import InvalidSettings
+from openmanager.values import frozen
 
 _TIMEOUT_S, _OUTPUT_BYTES, _CALLS = 10, 64 << 10, 4
 # The function itself may take 29 s (serverless.yml); a Lambda may answer 6 MB.
@@ -32,7 +33,7 @@ _IGNORED = {"description", "autoApprove", "alwaysAllow"}
 _TYPES = {"stdio": _PROGRAM, "http": _REMOTE, "streamable-http": _REMOTE, "streamableHttp": _REMOTE}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Server:
     """A server as the file has it: a program (`command`) or an address (`url`).
 

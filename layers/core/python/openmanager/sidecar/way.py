@@ -20,10 +20,11 @@ import os
 import re
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 
 from openmanager.sidecar.settings import Server
+from openmanager.values import frozen
 
 # The version that we test with (tests/outside/package.json).
 TESTED = "2026.8.31"
@@ -49,7 +50,7 @@ _PACKAGE = re.compile(r"((?:@[a-z0-9._~-]+/)?[a-z0-9._~-]+)(?:@(.+))?")
 _YES = {"-y", "--yes"}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Place:
     """What this machine has: where npm packages are, the folder of runbooks, whether npx may fetch, its variables."""
 
@@ -59,7 +60,7 @@ class Place:
     env: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Way:
     """How a server is run: `kind` is bundled, npm, program or http; then what it takes.
 

@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from openmanager.catalog import METRIC, PARTS
 from openmanager.errors import InvalidInput
 from openmanager.telemetry.baselines import LIMIT
 from openmanager.telemetry.samples import Push, from_points
+from openmanager.values import frozen
 
 LABEL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
 
@@ -31,7 +32,7 @@ MAX_CELLS = 2_000_000
 MAX_SAMPLES = 200_000
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Rejection:
     """Why `count` samples were left out; `field` names the place in the body or the series."""
 
@@ -40,7 +41,7 @@ class Rejection:
     count: int = 1
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Parsed:
     """A request body as pushes, one for each server in it.
 

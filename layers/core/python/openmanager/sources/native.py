@@ -8,7 +8,7 @@ or `{"servers": [...]}` with many of these. `metrics` are instantaneous values o
 parts, `counters` cumulative values of counter parts, with or without `_total`; a key may end in `/instance`.
 """
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from functools import lru_cache
@@ -33,6 +33,7 @@ from openmanager.sources.limits import (
     value_refusal,
 )
 from openmanager.telemetry.samples import LABEL_PREFIX
+from openmanager.values import mutable
 
 MAX_NAMED = 100
 MAX_SERVERS = 10_000
@@ -45,7 +46,7 @@ _COUNTERS = {
 _NAMES: dict[Kind, dict[str, str]] = {"gauge": _GAUGES, "counter": _COUNTERS}
 
 
-@dataclass(slots=True)
+@mutable
 class _Server:
     """What has been gathered about one server, which may occur more than once in a body."""
 

@@ -7,12 +7,13 @@ fields we do not know) is skipped. JSON is as OTLP maps it: camelCase, 64-bit in
 import json
 import re
 from collections.abc import Callable, Container, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal, NamedTuple
 
 from openmanager.errors import InvalidInput, PayloadTooLarge, UnsupportedMediaType
 from openmanager.json_body import json_object
 from openmanager.sources import wire
+from openmanager.values import frozen, mutable
 
 Encoding = Literal["application/x-protobuf", "application/json"]
 Form = Literal["gauge", "cumulative", "delta"]
@@ -62,7 +63,7 @@ class Point(NamedTuple):
     value: float
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Metric:
     """A sum or a gauge with its points, which are decoded as they are read."""
 
@@ -72,7 +73,7 @@ class Metric:
     points: Callable[[], Iterator[Point]]
 
 
-@dataclass(slots=True)
+@mutable
 class Resource:
     """What one source reports; `others` counts the metrics that nobody wanted."""
 

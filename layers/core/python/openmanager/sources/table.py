@@ -3,7 +3,6 @@
 import csv
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from openmanager.sources.limits import MAX_VALUE
 from openmanager.spans import LATEST_S
 from openmanager.telemetry.samples import MINUTE_MS, Samples
 from openmanager.telemetry.windows import metrics
+from openmanager.values import frozen
 
 TIME_NAMES = ("time", "timestamp", "ts", "datetime", "date")
 LABEL_NAMES = ("label", "incident", "is_anomaly", "anomaly")
@@ -28,7 +28,7 @@ MOST_SERIES = 1000
 _LABELS = {"": False, "0": False, "0.0": False, "false": False, "1": True, "1.0": True, "true": True}
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Table:
     """`values` (n, len(catalog.METRICS)) on a grid of `step_ms` from `start_ms` on, NaN where nothing is known.
 

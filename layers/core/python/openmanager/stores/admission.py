@@ -10,9 +10,9 @@ om:told:…       1: this event is in the audit log and need not be again for a 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from openmanager.stores.redis import Command, connect, pairs
+from openmanager.values import frozen
 
 KEYS = "om:keys"
 USED = "om:keys:used"
@@ -45,7 +45,7 @@ return answer
 """
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Attempt:
     """Whether one may try to log in: how long to wait first (ms), else the failures if this is one, in order."""
 

@@ -6,17 +6,16 @@ om:cadence   `{seconds}|{grace}`: the pace, 0 for the usual one; and how long af
 Whoever stores a push reads it in the one command that this is anyway, and remembers it.
 """
 
-from dataclasses import dataclass
-
 from openmanager.settings import settings
 from openmanager.stores.redis import connect
+from openmanager.values import frozen
 
 KEY = "om:cadence"
 # A push takes so long to come and to be stored, at most.
 WAY_S = 15
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Cadence:
     """`push_s` is 0 where nothing is asked for; `grace_s` 0 where the settings' grace is long enough."""
 

@@ -15,10 +15,10 @@ import re
 import zlib
 from binascii import a2b_base64, b2a_base64
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from openmanager.stores.redis import connect, pairs
+from openmanager.values import frozen
 
 FEED, SAID, LIVE, WATCHED, MODELS = "om:feed", "om:said", "om:live", "om:watched", "om:models"
 FEED_LENGTH = 2_000
@@ -93,7 +93,7 @@ return answer
 Fields = dict[str, str]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Part:
     """What a look found of one stream: the oldest id that it holds, whether older ones were let go of, the place after
     which was looked, and the entries (id, fields) from there on."""
@@ -104,7 +104,7 @@ class Part:
     entries: list[tuple[str, Fields]]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Look:
     """What is on the streams; `since` is the id in om:live from which on no value and no verdict is missing."""
 

@@ -16,7 +16,7 @@ om:carried            JSON: shard -> start (s) of the first minute that it owes,
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from openmanager.settings import settings
@@ -25,6 +25,7 @@ from openmanager.stores.feed import FEED, FEED_LENGTH, MODELS, SAID, SAID_LENGTH
 from openmanager.stores.outbox import OUTBOX, TARGETS
 from openmanager.stores.redis import connect, pairs
 from openmanager.stores.segments import BACKLOG, StoredFrame, frames_key, stored_frames
+from openmanager.values import frozen, mutable
 
 # Everything a round needs, in one command. KEYS: state, alerts, config, coarse, targets, the frames. ARGV: coarse?
 _READ = """
@@ -83,7 +84,7 @@ return 1
 """.replace("FEED_LENGTH", str(FEED_LENGTH)).replace("SAID_LENGTH", str(SAID_LENGTH))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Before:
     """What a round begins with: how many rounds committed so far, the state hash's fields, the text of each server's
     open alerts, the config hash (stores.config), the targets' JSON, the coarse records asked for, and the frames."""
@@ -97,7 +98,7 @@ class Before:
     frames: list[StoredFrame]
 
 
-@dataclass(slots=True)
+@mutable
 class Writes:
     """What a round leaves: fields and values of each hash (`books` by server, empty to delete), events of the feed,
     servers to forget, fields of the state to delete, the requests that were carried out, as they were read, what was

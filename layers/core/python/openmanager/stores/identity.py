@@ -1,7 +1,6 @@
 """Users and API keys in Postgres. Redis holds a copy of the keys for the doors (stores.admission)."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -10,12 +9,13 @@ from psycopg.rows import class_row
 
 from openmanager.stores import audit
 from openmanager.stores.postgres import connect
+from openmanager.values import frozen
 
 # Whoever changes keys takes turns, so that what is published last is what was stored last.
 _LOCK = 0x6F6D_6B79
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class User:
     """Somebody who logs in; `password` as security.passwords stores it."""
 
@@ -28,7 +28,7 @@ class User:
     changed_by: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Key:
     """An API key without the key: `digest` is the SHA-256 of it; `servers` None for all."""
 

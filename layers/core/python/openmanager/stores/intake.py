@@ -2,7 +2,6 @@
 
 from base64 import b64encode
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import blake2s
 
@@ -13,9 +12,10 @@ from openmanager.errors import DamagedFrame
 from openmanager.stores.postgres import connect
 from openmanager.telemetry.blocks import decode_block, encode_block
 from openmanager.telemetry.samples import Push
+from openmanager.values import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Held:
     """A push that Postgres holds, and when it came."""
 

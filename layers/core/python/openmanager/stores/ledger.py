@@ -1,7 +1,6 @@
 """The ledger in Postgres: what waits to be settled, what was, and the sums that scores are made of."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
@@ -9,12 +8,13 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from openmanager.stores.postgres import connect, instant
+from openmanager.values import frozen
 
 _MINUTE_S = 60
 Sums = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Row:
     """A server's track after some verdicts, and what they settled, as rows; `sums` (week, what) -> sums to add."""
 

@@ -7,9 +7,9 @@ length before now. So nobody gets two windows' worth around a boundary, and a bu
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from openmanager.stores.redis import connect
+from openmanager.values import frozen
 
 PREFIX = "om:limit|"
 
@@ -47,7 +47,7 @@ return answer
 """
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Count:
     """Requests of a window (numbered since the epoch) and of the one before it."""
 

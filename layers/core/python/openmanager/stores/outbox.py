@@ -8,10 +8,10 @@ om:lease:notify     who delivers now
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 from openmanager.stores.redis import connect, pairs
+from openmanager.values import frozen
 
 OUTBOX = "om:outbox"
 FAILED = "om:outbox:failed"
@@ -51,7 +51,7 @@ return 1
 _RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Taken:
     """What a deliverer that got the lease finds: entries by key, and the targets' JSON (None if Redis lost it)."""
 
@@ -59,7 +59,7 @@ class Taken:
     targets: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Settlement:
     """What becomes of an entry: `gone` from the outbox, `stay` with new text, or `park` with it among the failed."""
 

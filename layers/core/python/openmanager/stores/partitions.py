@@ -4,7 +4,6 @@ A partition is named after its table and the day it starts on, `blocks_20251124`
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Literal
 
@@ -12,6 +11,7 @@ import psycopg
 from psycopg import sql
 
 from openmanager.stores.postgres import connect
+from openmanager.values import frozen
 
 DAY_MS = 86_400_000
 # How long a statement of ours may hold up readers of a table before it gives way and tries again at the next run.
@@ -20,7 +20,7 @@ _LOCK_TIMEOUT = "1s"
 _LOCK = 0x6F6D7074
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Partitioned:
     """A table cut by time: the width of a partition, and for how many days its rows are kept."""
 

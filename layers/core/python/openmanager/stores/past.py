@@ -1,15 +1,15 @@
 """What is needed to find servers whose record Redis lost: who was there, since when, and the shard's state as it is."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from openmanager.stores.postgres import connect as history
 from openmanager.stores.postgres import instant
 from openmanager.stores.redis import connect as redis
 from openmanager.stores.redis import pairs
+from openmanager.values import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Known:
     """A server of the archive: its attributes, and when it was last heard of (s)."""
 

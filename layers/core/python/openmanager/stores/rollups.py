@@ -6,7 +6,6 @@ A closed day that changes is marked (stores.blocks) and closed again, with the s
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
@@ -22,6 +21,7 @@ from openmanager.telemetry.rollup_codec import decode, encode
 from openmanager.telemetry.rollups import NO_VERDICTS, Judged, Rollup
 from openmanager.telemetry.samples import Samples, merge
 from openmanager.telemetry.windows import LOOKBACK_MS
+from openmanager.values import frozen
 
 _DAY_S = DAY_MS // 1000
 # SQL holds no name that is not written out: one statement a level for each thing done with it.
@@ -43,7 +43,7 @@ Place = tuple[str, date]
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class OpenDay:
     """What is known of a server's day before it is closed.
 

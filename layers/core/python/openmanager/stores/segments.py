@@ -8,11 +8,10 @@ whoever writes a server's first frame there writes its baseline with it. A serve
 character, so fields never collide.
 """
 
+import os
 import re
-import secrets
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -24,6 +23,7 @@ from openmanager.stores.redis import connect, pairs
 from openmanager.stores.shards import shard_of
 from openmanager.telemetry import frames
 from openmanager.telemetry.samples import MINUTE_MS, Push, Samples
+from openmanager.values import frozen
 
 SEGMENT_MS = 600_000
 BACKLOG = "backlog"
@@ -156,7 +156,7 @@ def _baseline_for(push: Push, segment: int | str, rows: Samples) -> tuple[frames
     start_ms = segment_of(int(rows.times[0])) * 1000
     # The backlog is emptied while it is written to, so every push there brings its own baseline.
     known = _baselines.get((push.server, segment)) if isinstance(segment, int) else None
-    token = secrets.token_hex(4)
+    token = os.urandom(4).hex()
     if known is None:
         # What this function wrote in the segment before tells how far the series move.
         before = _baselines.get((push.server, start_ms // 1000 - SEGMENT_MS // 1000))
@@ -177,7 +177,7 @@ def _union(rows: Samples, known: frames.Baseline) -> Samples:
     return Samples((*rows.series, *names), rows.times[:1], first[None, :], rows.late[:1])
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StoredFrame:
     """A frame where it lies: key and field, what the field says of it, and by field the baselines it may lean on."""
 

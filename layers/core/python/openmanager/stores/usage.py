@@ -11,10 +11,11 @@ om:usage:ever             a hash: {function}|{quantity} -> the sum of all that w
 import json
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime, timedelta
 
 from openmanager.stores.redis import connect, pairs
+from openmanager.values import frozen
 
 EVER = "om:usage:ever"
 _KEPT_S = 400 * 86_400
@@ -31,7 +32,7 @@ redis.call('EXPIRE', KEYS[1], ARGV[3])
 """
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Usage:
     """A month's sums: `functions` by function and quantity, `days` by day of the month and quantity.
 
@@ -52,7 +53,7 @@ class Usage:
         return whole
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Month:
     """A month so far, and what its projection needs of the past.
 

@@ -20,7 +20,6 @@ import binascii
 import json
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2s
 
@@ -31,6 +30,7 @@ from openmanager.catalog import part_of
 from openmanager.errors import DamagedFrame, InvalidInput
 from openmanager.telemetry import names, varint
 from openmanager.telemetry.samples import Samples
+from openmanager.values import frozen
 
 ID_BYTES = 4
 GAUGE, COUNTER = 32, 64
@@ -105,7 +105,7 @@ PAGE, SECTOR = 12, 9
 _IN_PAGES = ("disk_", "memory_", "swap_", "filesystem_")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Baseline:
     """Names, references (k,), segment start (ms) and attributes; `id` is their digest in hex.
 

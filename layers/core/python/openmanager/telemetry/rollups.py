@@ -18,7 +18,7 @@ metric, the others to the metric's own.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,7 @@ from openmanager.catalog import METRICS, part_of
 from openmanager.telemetry import windows
 from openmanager.telemetry.fold import fold
 from openmanager.telemetry.samples import Samples
+from openmanager.values import frozen
 
 # Finest first; a day's rollups of all levels are made together (`of_day`).
 LEVELS = {"1m": 60_000, "5m": 300_000, "1h": 3_600_000, "1d": 86_400_000}
@@ -39,7 +40,7 @@ Table = NDArray[np.float64]
 SCALES = np.array([10.0**m.decimals for m in METRICS])
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Judged:
     """Verdicts on the anomaly: `times` (n,) starts of their minutes in ms, `anomalous` (n,)."""
 
@@ -50,7 +51,7 @@ class Judged:
 NO_VERDICTS = Judged(np.empty(0, np.int64), np.empty(0, np.bool_))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Rollup:
     """n buckets from `start_ms` on: statistics (n, len(METRICS)), NaN and count 0 where nothing is known."""
 

@@ -1,17 +1,19 @@
 """Samples of one server as a table, and the push that carries them."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import numpy as np
 from numpy.typing import NDArray
+
+from openmanager.values import frozen
 
 MINUTE_MS = 60_000
 # How labels are told apart from the other attributes in the flat mapping that a push carries.
 LABEL_PREFIX = "labels."
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Samples:
     """Samples of one server, a row for each instant.
 
@@ -38,7 +40,7 @@ class Samples:
         return Samples(self.series, self.times[mask], self.values[mask], self.late[mask])
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Push:
     """What one request says about one server. `attributes` are its hostname, role, environment, stage and labels."""
 

@@ -14,10 +14,10 @@ float32 and only +, -, *, / and comparisons, each of which IEEE 754 rounds in on
 same bits whichever other rows share the batch.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
+
+from openmanager.values import mutable
 
 Array = NDArray[np.float32]
 
@@ -50,7 +50,7 @@ _FADE = np.float32(0.5 ** (1 / PEAK_HALF_LIFE))
 _TINY = np.finfo(np.float32).tiny
 
 
-@dataclass(slots=True, eq=False)
+@mutable(eq=False)
 class Scaler:
     """What is known of n servers' k metrics, each field (n, k) float32.
 

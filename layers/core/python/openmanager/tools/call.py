@@ -1,14 +1,15 @@
 """A call of a tool, who makes it, and a role that may not. Pure, and light: what answers is in tools.table."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from openmanager.errors import Forbidden
 from openmanager.security.roles import Identity
+from openmanager.values import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Call:
     """A tool to be called with arguments."""
 
@@ -16,7 +17,7 @@ class Call:
     arguments: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Caller:
     """Who calls a tool, and when (ms)."""
 

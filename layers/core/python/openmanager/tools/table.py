@@ -1,7 +1,6 @@
 """The tools: what our routes answer, for the roles that the routes are for."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -15,6 +14,7 @@ from openmanager.oncall.standing import open_alerts
 from openmanager.security import fields
 from openmanager.stores import audit, config, ledger
 from openmanager.tools.call import Call, Caller, Refused
+from openmanager.values import frozen
 
 _READERS = ("viewer", "operator", "admin", "auditor")
 _ACTORS = ("operator", "admin")
@@ -23,7 +23,7 @@ _ROWS = 500
 _REPORT = "/api/incidents/{id}/report"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Tool:
     """What a tool calls, the route that answers the same, and the roles that the route is for."""
 

@@ -3,7 +3,7 @@
 import json
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
 from openmanager.alerts import incidents, quiet, rules
@@ -13,13 +13,14 @@ from openmanager.alerts.rules import Rule
 from openmanager.catalog import DEMO_PREFIX
 from openmanager.errors import InvalidInput
 from openmanager.settings import settings
+from openmanager.values import frozen, mutable
 
 _WEEK_MIN = 7 * 1440
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Config:
     """What people have set, as the round reads it: rules, quiet times, the graph of roles; and what others found out.
 
@@ -76,7 +77,7 @@ def read_config(fields: Mapping[str, str], shard: int) -> Config:
     )
 
 
-@dataclass(slots=True)
+@mutable
 class Book:
     """What is remembered of one server's alerts: the open ones by rule, and when predictive rules paged this week."""
 

@@ -1,6 +1,6 @@
 """One minute of many servers: scale, infer, judge. Pure but for the models; time is an argument."""
 
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from openmanager.errors import ModelUnavailable
 from openmanager.inference import anomaly, failure, forecast
 from openmanager.telemetry.samples import MINUTE_MS
 from openmanager.telemetry.scaling import WARM_UP, Scaler, step
+from openmanager.values import frozen
 from openmanager.watch import outlook, past, risk
 from openmanager.watch.state import HOUR, WINDOW, States
 
@@ -35,7 +36,7 @@ _HOUR = np.uint64((1 << HOUR) - 1)
 Table = NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Verdict:
     """What is said of one server and minute; `minute` is its start in seconds.
 

@@ -6,7 +6,7 @@ round (watch.rebuild), which alone writes the records themselves.
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from openmanager.stores.segments import BACKLOG, SEGMENT_MS, read_shard_frames, 
 from openmanager.stores.shards import shard_of
 from openmanager.telemetry.samples import MINUTE_MS, Samples, merge
 from openmanager.telemetry.scaling import WARM_UP
+from openmanager.values import frozen, mutable
 from openmanager.watch.rebuild import PAST, REACH_MIN, rebuild, split
 from openmanager.watch.state import States, new_states, pack, unpack
 
@@ -35,7 +36,7 @@ _YOUNGER_MIN = 2 * SEGMENT_MS // MINUTE_MS
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Wanted:
     """The minutes that a rebuilt record is to know of, and what the archive knows of the server."""
 
@@ -44,7 +45,7 @@ class _Wanted:
     known: past.Known | None
 
 
-@dataclass(slots=True)
+@mutable
 class Report:
     """Servers whose record was rebuilt in this run, how many wait for the next, and who has no history to use."""
 

@@ -1,7 +1,7 @@
 """Runs a recorded past through models, rules and ledger, and says what would have paged. No stores, no clock."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from openmanager.ledger.record import record
 from openmanager.ledger.track import Settled, Track
 from openmanager.telemetry.samples import MINUTE_MS
+from openmanager.values import frozen, mutable
 from openmanager.watch import coarse
 from openmanager.watch.alerting import Config, Desk
 from openmanager.watch.judge import judge, values
@@ -24,7 +25,7 @@ USD_A_COMMAND = 0.2e-5
 Table = NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Past:
     """A server's minutes: `values` (n, len(METRICS)) from minute `first` on, NaN where nothing came; its role."""
 
@@ -34,7 +35,7 @@ class Past:
     role: str = ""
 
 
-@dataclass(slots=True)
+@mutable
 class Replayed:
     """What a replay found: notices as people would have had them, transitions, the forecast ends of bounded metrics
     that a page may rest on, the ledger's record, and the cost."""

@@ -3,7 +3,7 @@
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from openmanager.stores import hot
 from openmanager.stores.segments import BACKLOG, SEGMENT_MS, StoredFrame, read_shard_frames, segments_between
 from openmanager.telemetry import windows
 from openmanager.telemetry.samples import MINUTE_MS, Samples, merge
+from openmanager.values import mutable
 from openmanager.watch import coarse
 from openmanager.watch.alerting import Desk, read_config
 from openmanager.watch.judge import Verdict, values
@@ -36,7 +37,7 @@ _COMMIT_EVERY = 1000
 log = logging.getLogger(__name__)
 
 
-@dataclass(slots=True)
+@mutable
 class Report:
     """What a tick did: the minute it was for, and what became of the shards."""
 
@@ -63,7 +64,7 @@ class Report:
     rebuilt: list[str] = field(default_factory=list)
 
 
-@dataclass(slots=True)
+@mutable
 class _Marks:
     """What verdicts say beyond the models, and what the commit does for it.
 
@@ -172,7 +173,7 @@ def _first_minute(samples: Samples, newest: int) -> int:
     return int(minutes[0]) if len(minutes) else newest + 1
 
 
-@dataclass(slots=True)
+@mutable
 class _Round:
     """A shard's servers with their records and what waits for each, and what has come of judging them so far.
 

@@ -1,7 +1,7 @@
 """What waits to be learnt or judged of one server: its samples on the grid of minutes."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 from openmanager.catalog import METRIC_KEYS
 from openmanager.telemetry import windows
 from openmanager.telemetry.samples import MINUTE_MS, Samples
+from openmanager.values import frozen
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Waiting:
     """From minute `first` on (minutes since 1970), one row of each array a minute.
 

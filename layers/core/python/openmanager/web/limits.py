@@ -14,7 +14,6 @@ import logging
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TypeVar
 
@@ -25,6 +24,7 @@ from openmanager.settings import Settings, settings
 from openmanager.stores import limits
 from openmanager.stores.limits import Count
 from openmanager.stores.redis import CommandFailed
+from openmanager.values import frozen
 from openmanager.web.client import client_address
 
 WINDOW_S = 900
@@ -50,7 +50,7 @@ Value = TypeVar("Value")
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Budget:
     """A name in the store and in the answer's fields, and its limit a window."""
 

@@ -5,7 +5,6 @@ the dearest of them, and no request needs one: the description is written ahead 
 imports the real ones first. `python -m tests.bench cold` says what a start takes.
 """
 
-import gc
 import os
 import sys
 import types
@@ -13,8 +12,6 @@ from typing import Any
 
 _MODELS = "fastapi.openapi.models"
 
-# Importing makes some hundred thousand objects and next to no garbage, which Python would look for sixty times.
-gc.set_threshold(50_000, 20, 50)
 # pydantic would read what every installed distribution says of itself, in search of plugins.
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from hashlib import blake2s
 from typing import Any
 from urllib.parse import quote
@@ -10,9 +9,10 @@ from urllib.parse import quote
 from openmanager.notify.message import Message
 from openmanager.notify.notice import Notice
 from openmanager.notify.targets import Target
+from openmanager.values import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Order:
     """A notice for a target: its text, its idempotency key, and the time (s) at which it is sent."""
 
@@ -23,7 +23,7 @@ class Order:
     now_s: float
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Request:
     """A POST."""
 

@@ -10,11 +10,12 @@ Every section says where its rows come from (`source`) and of which span of time
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from openmanager.alerts import incidents
 from openmanager.catalog import METRIC
+from openmanager.values import frozen
 
 # Before an incident, for what led to it.
 BEFORE_S = 1800
@@ -35,7 +36,7 @@ _LIVED = (("pending", "since"), ("firing", "fired"), ("acknowledged", "acknowled
 Row = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Facts:
     """What the stores have of an incident: itself as the API shows it, the fleet, the ledger, charts, notices.
 

@@ -5,16 +5,17 @@ not be deleted, and only observations of an entity that is unknown are an error.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from openmanager.errors import NotFound
+from openmanager.values import mutable
 
 Entity = dict[str, Any]
 Relation = dict[str, str]
 
 
-@dataclass(slots=True)
+@mutable
 class Graph:
     """Entities (`name`, `entityType`, `observations`) by name, and relations (`from`, `to`, `relationType`)."""
 

@@ -1,11 +1,13 @@
 """A tool of a server that comes along. Pure."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
+from openmanager.values import frozen
 
-@dataclass(frozen=True, slots=True)
+
+@frozen
 class Said:
     """What a tool answers: a text, and the same as a JSON object."""
 
@@ -13,7 +15,7 @@ class Said:
     structured: dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Tool:
     """What a tool does, the JSON schemas of its arguments by name, and those that may be left out."""
 
