@@ -45,6 +45,15 @@ REFERENCES = {
         for path in sorted(glob.glob(os.environ["OPENMANAGER_MODELS"] + "/*.tflite")):
             Interpreter(model_path=path).allocate_tensors()
     """,
+    "the same with psycopg": """
+        import numpy
+        from ai_edge_litert.interpreter import Interpreter
+        import glob, os
+        for path in sorted(glob.glob(os.environ["OPENMANAGER_MODELS"] + "/*.tflite")):
+            Interpreter(model_path=path).allocate_tensors()
+        import psycopg
+        psycopg.connect(os.environ["DATABASE_URL"]).close()
+    """,
     "the same as plain FastAPI": """
         import numpy
         from ai_edge_litert.interpreter import Interpreter
@@ -62,14 +71,17 @@ REFERENCES = {
 }
 # Budgets are multiples of this one.
 REFERENCE = "+ interpreter, models"
-# Function -> the budget of DESIGN.md, section 13, in seconds at 1.0 and at 0.29.
+POSTGRES = "the same with psycopg"
+# Function -> how many times what its row of reference takes at 0.29 of a CPU. The budgets in seconds (1.0 predictions,
+# 0.6 workers, 0.9 health, 2.4 mcp) were set on a machine where REFERENCE took 0.34; nobody waits for the archive, which
+# cannot do without psycopg.
 BUDGETS = {
-    "predictions": (0.28, 1.0),
-    "tick": (None, 0.6),
-    "predict": (None, 0.6),
-    "archive": (None, 0.6),
-    "system": (None, 0.9),
-    "mcp": (None, 2.4),
+    "predictions": (3.0, REFERENCE),
+    "tick": (0.6 / 0.34, REFERENCE),
+    "predict": (0.6 / 0.34, REFERENCE),
+    "archive": (0.6 / 0.34, POSTGRES),
+    "system": (0.9 / 0.34, REFERENCE),
+    "mcp": (2.4 / 0.34, REFERENCE),
 }
 ASKED = {"predictions": "/api/servers/web-01/prediction", "system": "/api/health", "mcp": "/mcp"}
 MCP = {
@@ -131,7 +143,11 @@ def _judged(artifacts: Artifacts, env: Mapping[str, str], folder: Path) -> None:
 def _starts(artifacts: Artifacts, env: Mapping[str, str], folder: Path) -> None:
     known = declared()
     rows: dict[str, tuple[str, Declared, Any]] = {
-        row: (f"reference{i}", Declared("reference.handler", 512, 30, ("core", "inference")), _event("system"))
+        row: (
+            f"reference{i}",
+            Declared("reference.handler", 512, 30, ("core", "inference", "postgres")),
+            _event("system"),
+        )
         for i, row in enumerate(REFERENCES)
     }
     rows |= {name: (name, known[name], _event(name)) for name in sorted(known) if name != "live"}
@@ -154,13 +170,11 @@ def _starts(artifacts: Artifacts, env: Mapping[str, str], folder: Path) -> None:
 
 
 def _budget(row: str, medians: Mapping[tuple[str, float], float]) -> str:
-    if row not in BUDGETS:
+    if row not in BUDGETS or (row, 0.29) not in medians:
         return ""
-    told = []
-    for quota, most in zip((1.0, 0.29), BUDGETS[row], strict=True):
-        if most is not None and (row, quota) in medians:
-            told.append(f"{'holds' if medians[row, quota] <= most else 'BROKEN'} {most:g} at {quota:g}")
-    return ", ".join(told)
+    most, base = BUDGETS[row]
+    times = medians[row, 0.29] / medians[base, 0.29]
+    return f"{'holds' if times <= most else 'BROKEN'} {times:.2f} of {most:.2f} times {base!r} at 0.29"
 
 
 def _event(name: str) -> Any:
