@@ -1,7 +1,7 @@
 """The tools as clients are told of them: names, descriptions, schemas. Every word costs each caller tokens. Pure."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -11,7 +11,6 @@ from openmanager.errors import InvalidInput
 from openmanager.mcp.answer import Answer
 from openmanager.mcp.answers import care, fleet, past, server, trouble
 from openmanager.mcp.ask import Asked
-from openmanager.values import frozen
 
 _LONGEST_WHY = 200
 _TEXT: Mapping[str, Any] = {"type": "string", "maxLength": 200}
@@ -35,7 +34,8 @@ def _limit(usual: int, most: int) -> Mapping[str, Any]:
     return {"type": "integer", "minimum": 1, "maximum": most, "default": usual}
 
 
-@frozen
+# Without slots, because it keeps what it works out.
+@dataclass(frozen=True)
 class Listed:
     """A tool: what it is called, what it takes and gives, and what answers."""
 
