@@ -80,6 +80,11 @@ def prose(path: Path) -> str:
     return "\n".join(kept)
 
 
+def spans(path: Path) -> list[str]:
+    """What stands in backticks within the text."""
+    return [" ".join(span.split()) for span in re.findall(r"`([^`]+)`", prose(path))]
+
+
 def headings(path: Path) -> list[tuple[int, str]]:
     """(level, text) of every heading."""
     found = map(_HEADING.match, prose(path).splitlines())

@@ -27,7 +27,7 @@ from openmanager.bill.prices import price_list
 from infra.deploy.settings import read_file
 from infra.local.process import free_port
 from run import COMMANDS
-from tests.documents import KOREAN, PLACEHOLDER, ROOT, Block, blocks, commands, named
+from tests.documents import KOREAN, PLACEHOLDER, ROOT, Block, blocks, commands, named, spans
 from tests.live import LiveStack
 from tests.receivers import Receiver, running
 
@@ -168,7 +168,9 @@ def unknown(words: list[str]) -> list[str]:
     options = {word.partition("=")[0] for word in words if word.startswith("--")}
     if words[0] == "make":
         goals = [word for word in words[1:] if "=" not in word and not word.startswith("-")]
-        made = subprocess.run(["make", "-n", *words[1:]], cwd=ROOT, capture_output=True, text=True, check=False)
+        # A text may name a target without the stage that it wants.
+        argv, env = ["make", "-n", *words[1:]], {"STAGE": "dev"} | os.environ
+        made = subprocess.run(argv, env=env, cwd=ROOT, capture_output=True, text=True, check=False)
         wrong = [goal for goal in goals if goal not in targets()] + [made.stderr] * bool(made.returncode)
         return wrong + [name for own in commands(made.stdout) for name in unknown(own) if own[0] != "make"]
     if words[1:2] == ["run.py"]:
@@ -189,6 +191,13 @@ def unknown(words: list[str]) -> list[str]:
 @of("run", "looked up")
 def test_what_a_command_names_exists(block: Block) -> None:
     assert [wrong for words in commands(block.text) for wrong in unknown(words)] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_what_a_command_within_the_text_names_exists(document: Path) -> None:
+    own = ("make ", "python3 run.py ", "python -m ", ".venv/bin/python -m ")
+    said = [words for span in spans(document) if span.startswith(own) for words in commands(span)]
+    assert [wrong for words in said for wrong in unknown(words)] == []
 
 
 @pytest.mark.parametrize(
