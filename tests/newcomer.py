@@ -39,12 +39,16 @@ class Stuck(Exception):
 
 @dataclass(frozen=True)
 class Step:
-    """What a newcomer does next: the block that begins so, and whether its answer is what was waited for."""
+    """What a newcomer does next: the block that begins so, and whether its answer is what was waited for.
+
+    Where this machine may be in the way, as one that others load too, a step need not come to its end (`must`).
+    """
 
     title: str
     begins: str
     there: Callable[[str], object] = bool
     limit_s: int = 60
+    must: bool = True
 
 
 def answer(printed: str) -> Any:
@@ -91,7 +95,7 @@ STEPS = (
     Step("load every processor", "for processor in", anything),
     Step("the alert fires", "om /api/alerts", cpu_is("firing"), 420),
     Step("end the load", "kill $(jobs -p)", anything),
-    Step("the alert ends", "om /api/alerts", cpu_is("recovering", "gone"), 300),
+    Step("the alert ends", "om /api/alerts", cpu_is("recovering", "gone"), 300, must=False),
     Step("the rule as it came", "om /api/rules/cpu -X DELETE", anything),
     Step("the record", "om /api/predictions/record", has("models")),
 )
@@ -197,7 +201,9 @@ def take(step: Step, terminal: Terminal, text: str) -> None:
     try:
         printed = until(there, step.limit_s)
     except Stuck as stuck:
-        raise Stuck(f"{step.title}: {stuck}; the last answer was\n{last}") from None
+        if step.must:
+            raise Stuck(f"{step.title}: {stuck}; the last answer was\n{last}") from None
+        printed = f"{last}\n{stuck}: is this machine busy with something else?"
     report(step.title, text, printed, began)
 
 
