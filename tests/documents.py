@@ -111,7 +111,11 @@ def commands(shell: str) -> Iterator[list[str]]:
         lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
         lexer.wordchars += "$%^:,@[]+…"
         words: list[str] = []
+        in_list = False  # of `for name in …`, whose words are no command
         for word in lexer:
+            if in_list and not (_BETWEEN.match(word) or word == "do"):
+                continue
+            in_list = word == "for" and not words
             if _BETWEEN.match(word) or word in _WORDS:
                 if words:
                     yield words

@@ -26,7 +26,6 @@ from openmanager.bill.prices import price_list
 
 from infra.deploy.settings import read_file
 from infra.local.process import free_port
-from run import COMMANDS
 from tests.documents import KOREAN, PLACEHOLDER, ROOT, Block, blocks, commands, named, spans
 from tests.live import LiveStack
 from tests.receivers import Receiver, running
@@ -36,17 +35,43 @@ PATIENCE_S = 120  # before it is given up; nothing is judged by it
 DOCUMENTS = [path for path in named() if path != KOREAN]
 ALL = [block for path in DOCUMENTS for block in blocks(path)]
 
-# Of run.py: these stay, change AWS, or start the whole suite. Each has tests of its own.
+MISSING = [program for program in ("bash", "curl", "make") if shutil.which(program) is None]
+pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"needs {', '.join(MISSING)}")
+
+# Of our commands: these stay, change AWS, or start the whole suite. Each has tests of its own.
 LONG = {"up", "test", "demo", "install", "deploy", "remove"}
 # What a block that runs may call. Whatever else a block calls has it stand in NOT_RUN.
 RUNS = {
     *("om", "curl", "python3", "sh", "openmanager", "jq", "credential", "hostname"),
-    *("[", "cat", "cd", "cp", "echo", "export", "grep", "head", "ls", "mkdir", "rm", "shift", "sleep", "sort", "tail"),
+    *(
+        "[",
+        "cat",
+        "cd",
+        "cp",
+        "cut",
+        "echo",
+        "eval",
+        "export",
+        "grep",
+        "head",
+        "ls",
+        "mkdir",
+        "printf",
+        "rm",
+        "sha256sum",
+    ),
+    *("shift", "sleep", "sort", "tail"),
 }
 _AWS = "needs an account at AWS; tests/integration/test_deploy.py deploys to an emulator"
 _NEWCOMER = "tests/newcomer.py does it, from a fresh clone"
 # (document, how the block begins) → why it cannot run here.
 NOT_RUN = {
+    ("docs/backup.md", "python3 run.py backup"): "names deployments too; tests/integration/test_backup.py does both",
+    ("docs/backup.md", "0 3 * * *"): "a line for cron",
+    ("docs/backup.md", "gpg"): "asks for a passphrase",
+    ("docs/command-line.md", "./openmanager --help"): "puts a link into the reader's home",
+    ("docs/observability.md", "grep -h"): "looks for a trace that is the reader's",
+    ("docs/observability.md", "for function in"): _AWS,
     ("docs/first-hour.md", "git clone"): _NEWCOMER,
     ("docs/first-hour.md", "for processor in"): f"would load this machine; {_NEWCOMER}",
     ("docs/first-hour.md", "kill $(jobs -p)"): f"ends that load; {_NEWCOMER}",
@@ -82,11 +107,18 @@ def only_assigns(block: Block) -> bool:
     return not list(commands(block.text))
 
 
+def command_of_ours(words: list[str]) -> list[str] | None:
+    """What follows `python3 run.py` or `openmanager`, None for another program."""
+    if words[1:2] == ["run.py"]:
+        return words[4:] if words[2:3] == ["--venv"] else words[2:]
+    return words[1:] if words[0].rpartition("/")[2] == "openmanager" else None
+
+
 def is_looked_up(words: list[str]) -> bool:
     """Whether this command starts too much to be run here, and is looked up instead."""
     program = words[0].rpartition("/")[2]
-    if words[1:2] == ["run.py"]:
-        return words[2] in LONG
+    if (ours := command_of_ours(words)) is not None:
+        return ours[:1] != [] and ours[0] in LONG
     return program == "make" or (program.startswith("python") and words[1:2] == ["-m"])
 
 
@@ -123,7 +155,8 @@ def test_no_block_goes_untested(block: Block) -> None:
 
 @pytest.mark.parametrize("table", [NOT_RUN, SHOWN, USED, STAYS], ids=["NOT_RUN", "SHOWN", "USED", "STAYS"])
 def test_what_is_left_out_is_there(table: Any) -> None:
-    assert [key for key in table if not any(entry(block, [key]) for block in ALL)] == []
+    there = [key for key in table if (ROOT / key[0]).exists()]
+    assert [key for key in there if not any(entry(block, [key]) for block in ALL)] == []
 
 
 @of("run", "looked up", "assignments")
@@ -146,8 +179,13 @@ def python(*argv: str) -> str:
 
 @cache
 def help_of(command: tuple[str, ...]) -> str:
-    """The help of a command of run.py, and of its own command (`audit verify`), as they are today."""
+    """The help of a command of ours, and of its own command (`audit verify`), as they are today."""
     return python("-c", BOOTSTRAP, *command, "--help")
+
+
+def listed(command: str) -> bool:
+    """Whether the help has a line for it."""
+    return re.search(rf"^ +{re.escape(command)} ", help_of(()), re.MULTILINE) is not None
 
 
 def help_of_module(name: str) -> str:
@@ -173,17 +211,18 @@ def unknown(words: list[str]) -> list[str]:
         made = subprocess.run(argv, env=env, cwd=ROOT, capture_output=True, text=True, check=False)
         wrong = [goal for goal in goals if goal not in targets()] + [made.stderr] * bool(made.returncode)
         return wrong + [name for own in commands(made.stdout) for name in unknown(own) if own[0] != "make"]
-    if words[1:2] == ["run.py"]:
-        words = words[:2] + (words[4:] if words[2] == "--venv" else words[2:])
-        options.discard("--venv")
-        command = words[2:3]
-        below = [word for word in words[3:4] if not word.startswith("-") and f"  {word} " in help_of(tuple(command))]
-        help_ = help_of((*command, *below))
-        unknown_command = [f"run.py {command[0]}"] * (command[0] not in COMMANDS)
-        return unknown_command + [option for option in options if option not in help_]
+    if (ours := command_of_ours(words)) is not None:
+        command = ours[:1]
+        options &= {word.partition("=")[0] for word in ours}
+        if command == ["--help"]:
+            return []
+        if not options or not listed(command[0]):
+            return [word for word in command if not listed(word)]
+        below = [word for word in ours[1:2] if not word.startswith("-") and f"  {word} " in help_of(tuple(command))]
+        return [option for option in options if option not in help_of((*command, *below))]
     if words[1:2] == ["-m"] and words[2].partition(".")[0] in ("infra", "tests", "openmanager", "models"):
-        if importlib.util.find_spec(words[2]) is None:
-            return [words[2]]
+        if importlib.util.find_spec(words[2]) is None or not options:
+            return [words[2]] * (importlib.util.find_spec(words[2]) is None)
         return [option for option in options if option not in help_of_module(words[2])]
     return []
 
@@ -223,6 +262,7 @@ PYTHON3 = f"""#!/bin/sh
 if [ "$1" = run.py ]; then shift; exec {sys.executable} "${{0%/*}}/bootstrap.py" "$@"; fi
 exec {sys.executable} "$@"
 """
+OPENMANAGER = '#!/bin/sh\nexec python3 run.py "$@"\n'
 # A refusal is a failure here; the shorthand is what the guide says it is.
 (SHORTHAND,) = [block.text for block in ALL if block.begins.startswith("credential()")]
 PREAMBLE = 'set -eu -o pipefail\ncurl() { command curl --fail-with-body "$@"; }\n' + SHORTHAND
@@ -236,8 +276,10 @@ class Reader:
         self.folder = folder / "checkout"
         self.folder.mkdir()
         for path in ROOT.iterdir():
-            if path.name[0] != ".":
+            if path.name[0] != "." and path.name != "openmanager":
                 (self.folder / path.name).symlink_to(path)
+        (self.folder / "openmanager").write_text(OPENMANAGER)
+        (self.folder / "openmanager").chmod(0o755)
         # A server's minutes, which the guides call by this name.
         shutil.copy(ROOT / "infra/local/recordings/host.csv", self.folder / "web-01.csv")
         programs = folder / "programs"
@@ -290,6 +332,10 @@ class Reader:
         status, text = self.stack.ask("/api/ingest", "POST", json.dumps(body).encode())
         assert status == 200, text
 
+    def start_the_demo(self) -> None:
+        status, text = self.stack.ask("/api/system/start", "POST", b'{"scenario": "normal", "servers": 12}')
+        assert status < 300, text
+
     def wait_for_an_alert(self) -> None:
         """Have web-01's CPU alert fire, which people then take care of."""
         assert self.stack.ask("/api/rules/cpu", "PUT", b'{"for_min": 0}')[0] == 200
@@ -311,7 +357,7 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
     try:
         with running(Receiver()) as receiver:
             follows = Reader(folder, stack, receiver)
-            for server in ("web-01", "api-01", "db-01", socket.gethostname() + "-of-tests"):
+            for server in ("web-01", "api-01", "db-01"):
                 follows.push(server, 20)
             yield follows
     finally:
@@ -319,7 +365,11 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
 
 
 # What a document takes for granted.
-BEFORE = {"docs/alerts.md": Reader.wait_for_an_alert}
+BEFORE: dict[str, Callable[[Reader], None]] = {
+    "docs/alerts.md": Reader.wait_for_an_alert,
+    "docs/command-line.md": Reader.start_the_demo,
+    "docs/first-hour.md": lambda reader: reader.push(socket.gethostname(), 20),
+}
 
 
 @pytest.mark.parametrize("document", [path.relative_to(ROOT).as_posix() for path in DOCUMENTS])
@@ -456,7 +506,19 @@ def is_a_price_list(text: str, _: Reader) -> None:
     assert prices.as_of == json.loads(text)["as_of"]
 
 
-READ_BY: dict[str, Callable[[str, Reader], None]] = {"mcpServers": speaks_mcp, '"prices"': is_a_price_list}
+def is_a_line_of_our_logs(text: str, reader: Reader) -> None:
+    """It has the fields of a line that this stack's functions wrote about a request."""
+    fields = list(json.loads(text))
+    written = [line for log in (reader.stack.data / "logs").glob("*.log") for line in log.read_text().splitlines()]
+    ours = [list(json.loads(line)) for line in written if line.startswith('{"timestamp"') and '"traceId"' in line]
+    assert fields in ours
+
+
+READ_BY: dict[str, Callable[[str, Reader], None]] = {
+    "mcpServers": speaks_mcp,
+    '"prices"': is_a_price_list,
+    '"traceId"': is_a_line_of_our_logs,
+}
 
 
 @of("json")
