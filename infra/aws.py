@@ -216,6 +216,6 @@ def _refused(error: Exception) -> AwsRefused:
         if code in ("AccessDenied", "AccessDeniedException"):
             return AwsRefused(
                 f"these credentials may not do it: {error.response['Error'].get('Message', code)}",
-                "ask for the rights that README names under Deploy, or take other credentials",
+                "ask for the rights that docs/operations.md names, or take other credentials",
             )
     return AwsRefused(f"AWS: {error}", "see what it says; nothing here was changed by it")

@@ -5,7 +5,7 @@
 
 Every step may be done again: a deployment that broke off goes on with the same command. It asks nothing, so that CI
 can call it. Settings stand encrypted in AWS's Parameter Store below /openmanager/<stage>/; --settings writes those of
-a file there (NAME=value lines; README lists the names), and secrets that can be made are made the first time.
+a file there (NAME=value lines; docs/settings.md lists the names), and secrets that can be made are made the first time.
 """
 
 import argparse

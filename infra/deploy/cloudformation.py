@@ -28,7 +28,7 @@ _REMEDIES = (
     (
         r"AccessDenied|not authorized to perform|UnauthorizedOperation",
         "these credentials may not make what the stack needs",
-        "the line above names the right that is missing; README lists all of them under Deploy",
+        "the line above names the right that is missing; docs/operations.md lists all of them",
     ),
     (r"ExpiredToken", "the session at AWS is over", "log in again, then deploy again"),
     (

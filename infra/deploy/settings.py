@@ -69,7 +69,7 @@ def read_file(path: Path) -> dict[str, str]:
         if name in _GIVEN:
             raise CannotDeploy(f"{where}: {name} is set by serverless.yml", "leave the line out")
         if name not in names:
-            raise CannotDeploy(f"{where}: {name} is no setting", "README lists them under Deploy")
+            raise CannotDeploy(f"{where}: {name} is no setting", "docs/settings.md lists them")
         if name in found:
             raise CannotDeploy(f"{where}: {name} stands there twice", "leave one of them out")
         if len(value.encode()) > _LONGEST:

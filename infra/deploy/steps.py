@@ -237,7 +237,7 @@ OpenManager {aws.stage} answers
   pushes     {at.push or at.api} (by the HTTP API they would cost a third more)
   log in     {NAME}; password: {password}
   a server   OPENMANAGER_URL={at.push or at.api} OPENMANAGER_TOKEN="$({read} {key})" {agent}
-             (to try; for good make it a key of its own: README, Let people and programs in)
+             (to try; for good make it a key of its own: docs/api.md, Let people and programs in)
   doctor     make doctor STAGE={aws.stage} REGION={aws.region}
   remove     make remove STAGE={aws.stage} REGION={aws.region}
 """)

@@ -71,7 +71,7 @@ def senders(place: Place, servers: list[dict[str, Any]] | None) -> list[Finding]
     """Whether anybody pushes."""
     if servers is None:
         return [Finding("senders", "skipped", "the API did not say which servers there are")]
-    how = f"README, Send it metrics: curl -H 'Authorization: Bearer <key>' {place.url}/api/ingest -d '…'"
+    how = f"docs/senders.md: curl -H 'Authorization: Bearer <key>' {place.url}/api/ingest -d '…'"
     if not servers:
         return [Finding("senders", "warning", "no server has sent anything yet", how)]
     now = time.time()

@@ -267,9 +267,9 @@ def test_a_wrong_argument_is_named(call: Callable[[], Any], message: str) -> Non
         call()
 
 
-def test_the_readme_shows_what_runs() -> None:
-    readme = (Path(__file__).resolve().parents[2] / "README.md").read_text()
-    (snippet,) = [part for part in re.findall(r"```python\n(.*?)```", readme, re.DOTALL) if "evaluation" in part]
+def test_the_guide_shows_what_runs() -> None:
+    guide = (Path(__file__).resolve().parents[2] / "docs/predictions.md").read_text()
+    (snippet,) = [part for part in re.findall(r"```python\n(.*?)```", guide, re.DOTALL) if "evaluation" in part]
     x = walk(300, 9, 0.0)
     names = {"history": x[:250], "live": x[250:], "cpu": np.clip(x[:, 0], 0, 100)}
     exec(snippet, names)

@@ -94,8 +94,8 @@ def test_while_a_secret_is_replaced_a_webhook_is_signed_under_both() -> None:
     assert signatures == [f"v1={digest}" for digest in digests]
 
 
-def test_the_readme_tells_how_to_verify_a_signature() -> None:
-    (code,) = re.findall(r"```python\n(import hashlib.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+def test_the_guide_tells_how_to_verify_a_signature() -> None:
+    (code,) = re.findall(r"```python\n(import hashlib.*?)```", (ROOT / "docs/alerts.md").read_text(), re.DOTALL)
     names: dict[str, Any] = {}
     exec(code, names)
     verify = names["is_ours"]

@@ -1,4 +1,4 @@
-"""The domain of OpenManager. Imports point down only; see the list of floors in the README."""
+"""The domain of OpenManager. Imports point down only; see the list of floors in docs/architecture.md."""
 
 import gc
 
