@@ -187,6 +187,20 @@ def test_a_remote_server_gets_its_headers_and_may_forget_a_session(
     assert "key=in-the-address" not in caplog.text
 
 
+def test_a_remote_server_hears_to_which_trace_each_call_belongs(servers: None, remote: tuple[Remote, str]) -> None:
+    ids = ["a" * 32, "b" * 32]
+    for trace_id in ids:
+        headers = {"traceparent": f"00-{trace_id}-{'1' * 16}-01"}
+        path = "/api/mcp/tools/remote/echo"
+        body = json.dumps({"arguments": {}}).encode()
+        assert invoke(handler, "POST", path, key=api_key("operator"), headers=headers, body=body).status == 200
+    told = [sent["traceparent"].split("-") for sent in remote[0].headers]
+    # The connection is the first caller's, the calls on it are their own.
+    assert (told[0][1], told[-1][1]) == tuple(ids)
+    assert {trace_id for _, trace_id, _, _ in told} == set(ids)
+    assert len({span for _, _, span, _ in told} - {"1" * 16}) == len(told)
+
+
 def test_a_gateway_that_is_stopped_leaves_no_child_behind(
     servers: None, stores_env: dict[str, str], tmp_path: Path
 ) -> None:
