@@ -85,7 +85,7 @@ def test_a_used_stack_wrote_no_secret_into_its_logs(talkative: LiveStack) -> Non
     told = lines_of(talkative)
     assert {tuple(line) for line in told} <= {LINE, (*LINE, "traceId")}
     # Each in the name of its function, though they share a process.
-    assert {"ingest", "servers", "notifications", "cron"} <= {line["component"] for line in told}
+    assert {"ingest", "servers", "notifications"} <= {line["component"] for line in told}
     assert {name for name, value in secrets.items() if value in written} == set()
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from openmanager import logs, meter, tracing
 from openmanager.logs.lines import Lines
+from openmanager.metering import metered
 
 ROOT = Path(__file__).resolve().parents[2]
 FIELDS = ["timestamp", "level", "service", "component", "message", "metadata"]
@@ -107,6 +108,25 @@ def test_a_message_is_text_and_stays_on_its_line(message: object, text: str) -> 
 def test_objects_of_ours_are_told_as_text() -> None:
     assert line(where=Path("/tmp/x"), many={3: "three"})["metadata"]["many"] == {"3": "three"}
     assert line(where=Path("/tmp/x"))["metadata"]["where"] == "/tmp/x"
+
+
+def test_a_function_that_fails_says_why_in_its_own_name_and_trace(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure("tests")
+
+    @metered("some")
+    def handler(_event: Any, _context: Any) -> None:
+        raise ValueError("the store is odd")
+
+    for _ in range(2):
+        with pytest.raises(ValueError, match="odd"):
+            handler({}, None)
+    told = [json.loads(text) for text in capsys.readouterr().out.splitlines()]
+    assert [(one["component"], one["metadata"]["exception"]["message"]) for one in told] == [
+        ("some", "the store is odd")
+    ] * 2
+    # An invocation is a trace, and leaves none behind.
+    assert len({one["traceId"] for one in told}) == 2
+    assert tracing.current() is None
 
 
 PROCESS = """

@@ -246,8 +246,8 @@ def stored_traces(fields: Mapping[str, str]) -> dict[tuple[str, int], str]:
 
 def told_minutes(samples: Samples, now_ms: int) -> list[int]:
     """The minutes (since 1970) of some samples, oldest first, of which somebody may still be told."""
-    minutes = np.unique(samples.times // MINUTE_MS)
-    return [int(minute) for minute in minutes[minutes > now_ms // MINUTE_MS - TOLD_MIN]]
+    since_ms = (now_ms // MINUTE_MS - TOLD_MIN + 1) * MINUTE_MS
+    return sorted({ms // MINUTE_MS for ms in samples.times[samples.times >= since_ms].tolist()})
 
 
 def segments_between(first_ms: int, last_ms: int) -> list[int]:
