@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from openmanager import errors
+from openmanager import errors, tracing
 from openmanager.security.roles import USER_ROLES, Identity
 from openmanager.settings import settings
 from openmanager.sidecar import invoke as outside
@@ -270,6 +270,14 @@ def way(request: pytest.FixtureRequest, servers: None, monkeypatch: pytest.Monke
         assert lambdas.received
         outside.connect().close()
         outside.connect.cache_clear()
+
+
+def test_what_another_function_asks_stays_in_its_trace(way: str, remote: tuple[Remote, str]) -> None:
+    with tracing.within(tracing.Trace("c" * 32, "1" * 16)):
+        assert outside.call("remote", "echo", {}, Identity("x", "operator")).text == "{}"
+    told = [sent["traceparent"].split("-") for sent in remote[0].headers]
+    assert {trace_id for _, trace_id, _, _ in told} == {"c" * 32}
+    assert "1" * 16 not in {span for _, _, span, _ in told}
 
 
 def test_functions_call_and_list_tools_the_same_way_everywhere(way: str) -> None:

@@ -8,9 +8,10 @@ it is other vendors' business, and receivers of notices are none of theirs.
 import hashlib
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Any
 
 from openmanager.values import frozen
 
@@ -64,6 +65,12 @@ def received(headers: Sequence[str]) -> Trace:
     """
     caller = parse(headers[0].strip(" \t")) if len(headers) == 1 else None
     return begun() if caller is None else _below(caller)
+
+
+def carried(message: Any) -> Trace:
+    """The trace of a message of ours to another function, made with `outgoing`; a new one where it names none."""
+    named = message.get(HEADER) if isinstance(message, Mapping) else None
+    return received([named] if isinstance(named, str) else [])
 
 
 def begun() -> Trace:

@@ -59,10 +59,9 @@ def read_round(body: str) -> tuple[int, int]:
 def read_trace(body: str) -> tracing.Trace:
     """The trace that a message belongs to: its tick's, with a span of its own, or a new one where it names none."""
     try:
-        named = json.loads(body)[tracing.HEADER]
-    except (ValueError, TypeError, KeyError):
+        return tracing.carried(json.loads(body))
+    except ValueError:
         return tracing.begun()
-    return tracing.received([named] if isinstance(named, str) else [])
 
 
 @lru_cache(maxsize=1)
