@@ -19,4 +19,8 @@ _service = read_service(ROOT / "serverless.yml")
 for _name, _value in _service.environment.items():
     os.environ.setdefault(_name, _value)
 
+# Only now is our package found.
+from openmanager import logs  # noqa: E402
+
+logs.configure("gateway")
 app = create_gateway(_service, OnDemand)

@@ -3,13 +3,13 @@
 import time
 from typing import Any
 
-from openmanager.logs import configure
+from openmanager.logs import logger
 from openmanager.metering import metered
 from openmanager.watch import archiving
 
 _RESERVE_MS = 20_000
 
-log = configure("archive")
+log = logger("archive")
 
 
 @metered("archive")

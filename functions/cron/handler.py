@@ -6,7 +6,7 @@ from typing import Any
 
 from openmanager import bill, notify
 from openmanager.demo.feeding import feed
-from openmanager.watch import archiving
+from openmanager.watch import archiving, emf
 from openmanager.watch.rounds import tick
 from openmanager.web import OutsideScheduler, create_app, lambda_handler
 from openmanager.web.caching import NEVER
@@ -23,10 +23,13 @@ def run_tick(_: OutsideScheduler) -> dict[str, Any]:
     """Judge what has come since the last round, once a minute however often it is called; answers what was done."""
     deadline = time.monotonic() + _ROUND_S
     feed(int(time.time() * 1000))
-    report = tick(int(time.time() * 1000), lambda: time.monotonic() >= deadline)
+    began_s = time.time()
+    report = tick(int(began_s * 1000), lambda: time.monotonic() >= deadline)
+    ended_s = time.time()
     if not report.held:
         bill.heed(report.minute // 60, time.time())
     told = notify.deliver(int(time.time() * 1000), lambda: time.monotonic() >= deadline)
+    emf.write(report, began_s, ended_s, told)
     return asdict(report) | {"notices": asdict(told)}
 
 

@@ -4,7 +4,7 @@ import time
 from http import HTTPStatus
 from typing import Annotated
 
-from openmanager import intake
+from openmanager import intake, logs
 from openmanager.security.scope import own
 from openmanager.sources import described, native, otlp, otlp_wire, prometheus, remote_write
 from openmanager.web import Agent, Depends, Header, Response, bounded_body, create_app, documented, lambda_handler
@@ -15,6 +15,8 @@ Body = Annotated[bytes, Depends(bounded_body(MAX_BYTES, "identity", "gzip"))]
 SnappyBody = Annotated[bytes, Depends(bounded_body(MAX_BYTES, "snappy"))]
 ContentType = Annotated[str, Header(include_in_schema=False)]
 
+# Every push is worth a line, so that what writes lines is loaded with the rest.
+logs.logger("ingest")
 app = create_app("ingest")
 
 

@@ -4,17 +4,19 @@ import time
 from dataclasses import asdict
 from typing import Any
 
-from openmanager import notify
+from openmanager import notify, tracing
 from openmanager.errors import StoreUnavailable
-from openmanager.logs import configure
+from openmanager.logs import logger
 from openmanager.metering import metered
+from openmanager.stores.queue import read_trace
+from openmanager.watch import emf
 from openmanager.watch.round import Report
 from openmanager.watch.rounds import run_message
 
 # What is left of a function's time when it stops taking on more.
 _RESERVE_MS = 5_000
 
-log = configure("predict")
+log = logger("predict")
 
 
 @metered("predict")
@@ -26,17 +28,19 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
     failures, judged = [], 0
     for record in event["Records"]:
-        report = Report(0)
-        try:
-            if out_of_time():
-                raise TimeoutError("no time was left for it")
-            run_message(record["body"], int(time.time() * 1000), report, out_of_time)
-        except Exception:
-            log.exception("message failed", extra={"message_id": record["messageId"], "body": record["body"][:200]})
-            failures.append({"itemIdentifier": record["messageId"]})
-        else:
-            judged += report.verdicts
-            log.info("round done", extra={"report": asdict(report)})
+        report, began_s = Report(0), time.time()
+        with tracing.within(read_trace(record["body"])):
+            try:
+                if out_of_time():
+                    raise TimeoutError("no time was left for it")
+                run_message(record["body"], int(began_s * 1000), report, out_of_time)
+            except Exception:
+                log.exception("message failed", extra={"message_id": record["messageId"], "body": record["body"][:200]})
+                failures.append({"itemIdentifier": record["messageId"]})
+            else:
+                judged += report.verdicts
+                log.info("round done", extra={"report": asdict(report)})
+                emf.write(report, began_s, time.time())
     if judged:
         try:
             # What these rounds had to say is not to wait for the next tick.

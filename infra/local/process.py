@@ -3,7 +3,6 @@
 import contextlib
 import ctypes
 import json
-import logging
 import os
 import signal
 import socket
@@ -29,15 +28,6 @@ def say(text: str = "") -> None:
     """One line for the person at the terminal."""
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
-
-
-def log_to_stderr() -> None:
-    """How a child of ours logs; its stderr is a file of the data folder."""
-    logging.basicConfig(
-        level=os.environ.get("OPENMANAGER_LOG_LEVEL", "INFO").upper(),
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-    )
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # it notes every request
 
 
 def free_port() -> int:

@@ -18,7 +18,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from infra.local.process import log_to_stderr
+from openmanager import logs
+
 from infra.serverless import Function, Service, read_service
 
 ACCOUNT = "000000000000"
@@ -147,7 +148,7 @@ def create_jobs(service: Service) -> list[Job]:
 
 def main() -> None:
     """The scheduler as the local stack starts it, configured by its environment."""
-    log_to_stderr()
+    logs.configure("schedule")
     service = read_service(Path(os.environ["OPENMANAGER_SERVICE"]))
     sys.path.insert(0, str(service.folder))
     stop = threading.Event()

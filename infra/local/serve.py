@@ -10,8 +10,7 @@ import socket
 import sys
 
 import uvicorn
-
-from infra.local.process import log_to_stderr
+from openmanager import logs
 
 # Longer than any ordinary request; an open event stream is cut, and its reader comes back by itself.
 GRACE_S = 1
@@ -21,11 +20,11 @@ KEEP_ALIVE_S = 330
 
 
 def main(target: str, descriptor: str) -> None:
-    log_to_stderr()
     # uvicorn stops in good order and then ends by the signal it was sent, unless somebody takes that: what is to be
     # done at the end of Python, such as ending MCP servers, would stay undone.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     module, _, factory = target.partition(":")
+    logs.configure(module.rpartition(".")[2])
     config = uvicorn.Config(
         getattr(importlib.import_module(module), factory)(),
         lifespan="off",

@@ -41,7 +41,7 @@ RULES = (
     ),
     Rule(
         ("aws_lambda_powertools/event_handler/*", "aws_lambda_powertools/utilities/*"),
-        "parts of Powertools beside its log, which alone we use and which imports the two that stay",
+        "parts of Powertools beside its log and metrics, which alone we use and which import the two that stay",
         but=("aws_lambda_powertools/utilities/__init__.py", "aws_lambda_powertools/utilities/jmespath_utils/*"),
     ),
     Rule(

@@ -64,6 +64,10 @@ def test_a_model_answers_what_the_rules_do_not_understand_from_the_tools(endpoin
     assert (looked["tool"], looked["arguments"]) == ("get_server", {"server": "db-01"})
     first, second = endpoint.received
     assert first.path == "/v1/chat/completions"
+    # Both turns are of the request's trace, each a span of its own.
+    sent = [one.headers["traceparent"].split("-") for one in (first, second)]
+    assert sent[0][1] == sent[1][1]
+    assert sent[0][2] != sent[1][2]
     assert first.headers["Authorization"] == f"Bearer {KEY}"
     body = first.json()
     assert (body["model"], body["tool_choice"], body["max_tokens"]) == ("a-model", "auto", 700)

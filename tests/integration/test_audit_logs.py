@@ -82,7 +82,22 @@ def test_a_used_stack_wrote_no_secret_into_its_logs(talkative: LiveStack) -> Non
     secrets = {**SECRETS, **made, **log_in_and_out(talkative), "wrong key": WRONG}
     written = "\n".join(path.read_text(errors="replace") for path in (talkative.data / "logs").iterdir())
     assert "GET /api/servers: 401" in written
+    told = lines_of(talkative)
+    assert {tuple(line) for line in told} <= {LINE, (*LINE, "traceId")}
+    # Each in the name of its function, though they share a process.
+    assert {"ingest", "servers", "notifications"} <= {line["component"] for line in told}
     assert {name for name, value in secrets.items() if value in written} == set()
+
+
+LINE = ("timestamp", "level", "service", "component", "message", "metadata")
+
+
+def lines_of(stack: LiveStack) -> list[dict[str, Any]]:
+    """What the functions' processes logged: whole, and nothing but JSON."""
+    written = [(stack.data / "logs" / f"{name}.log").read_text().splitlines() for name in ("gateway", "schedule")]
+    # What the interpreter's C++ says of itself passes Python by.
+    ours = [line for lines in written for line in lines if not line.startswith("INFO: Created TensorFlow Lite")]
+    return [json.loads(line) for line in ours]
 
 
 def log_in_and_out(stack: LiveStack) -> dict[str, str]:

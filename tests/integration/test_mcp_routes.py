@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from openmanager import errors
+from openmanager import errors, tracing
 from openmanager.security.roles import USER_ROLES, Identity
 from openmanager.settings import settings
 from openmanager.sidecar import invoke as outside
@@ -187,6 +187,20 @@ def test_a_remote_server_gets_its_headers_and_may_forget_a_session(
     assert "key=in-the-address" not in caplog.text
 
 
+def test_a_remote_server_hears_to_which_trace_each_call_belongs(servers: None, remote: tuple[Remote, str]) -> None:
+    ids = ["a" * 32, "b" * 32]
+    for trace_id in ids:
+        headers = {"traceparent": f"00-{trace_id}-{'1' * 16}-01"}
+        path = "/api/mcp/tools/remote/echo"
+        body = json.dumps({"arguments": {}}).encode()
+        assert invoke(handler, "POST", path, key=api_key("operator"), headers=headers, body=body).status == 200
+    told = [sent["traceparent"].split("-") for sent in remote[0].headers]
+    # The connection is the first caller's, the calls on it are their own.
+    assert (told[0][1], told[-1][1]) == tuple(ids)
+    assert {trace_id for _, trace_id, _, _ in told} == set(ids)
+    assert len({span for _, _, span, _ in told} - {"1" * 16}) == len(told)
+
+
 def test_a_gateway_that_is_stopped_leaves_no_child_behind(
     servers: None, stores_env: dict[str, str], tmp_path: Path
 ) -> None:
@@ -256,6 +270,14 @@ def way(request: pytest.FixtureRequest, servers: None, monkeypatch: pytest.Monke
         assert lambdas.received
         outside.connect().close()
         outside.connect.cache_clear()
+
+
+def test_what_another_function_asks_stays_in_its_trace(way: str, remote: tuple[Remote, str]) -> None:
+    with tracing.within(tracing.Trace("c" * 32, "1" * 16)):
+        assert outside.call("remote", "echo", {}, Identity("x", "operator")).text == "{}"
+    told = [sent["traceparent"].split("-") for sent in remote[0].headers]
+    assert {trace_id for _, trace_id, _, _ in told} == {"c" * 32}
+    assert "1" * 16 not in {span for _, _, span, _ in told}
 
 
 def test_functions_call_and_list_tools_the_same_way_everywhere(way: str) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from openmanager import tracing
 from openmanager.settings import settings
 from openmanager.stores import feed, hot, queue, segments
 from openmanager.stores.redis import Redis
@@ -106,6 +107,18 @@ def snapshot(redis: Upstash) -> dict[str, Any]:
         name, *rest = read[redis.command("TYPE", key)]
         found[key] = redis.command(name, key, *rest)
     return {k: sorted(v) if isinstance(v, list) and k != "om:feed" else v for k, v in found.items()}
+
+
+def test_rounds_of_the_queue_are_logged_in_the_trace_of_the_tick_that_asked(
+    messages: Queue, clock: Clock, empty_redis: Upstash, capsys: pytest.CaptureFixture[str]
+) -> None:
+    push(0)
+    clock.ms = due_ms(0)
+    with tracing.within(tracing.Trace("a" * 32, "b" * 16)):
+        assert rounds.tick(due_ms(0)).queued == SHARDS
+    messages.deliver(predict.handler)
+    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [one["traceId"] for one in told if one["message"] == "round done"] == SHARDS * ["a" * 32]
 
 
 def test_a_message_a_shard_and_the_same_verdicts_as_without_a_queue(

@@ -33,7 +33,8 @@ HEAVY = frozenset(
 )
 # What each function needs of the heavy ones; all others must be absent once its module is imported.
 NEEDS = {
-    "ingest": {"fastapi", "mangum", "numpy", "google.protobuf", "cramjam"},
+    # It logs every push.
+    "ingest": {"fastapi", "mangum", "numpy", "google.protobuf", "cramjam", "aws_lambda_powertools"},
     "servers": {"fastapi", "mangum", "numpy", "psycopg"},
     "predictions": {"fastapi", "mangum"},
     "stream": {"fastapi", "mangum", "numpy"},
@@ -197,6 +198,7 @@ FLOORS = [
         "values",
         "zones",
         "meter",
+        "tracing",
     },
 ]
 # Neighbours on one floor that may know each other, and in which direction.

@@ -4,13 +4,15 @@ What lies in Postgres is put where it belongs as soon as Redis answers again, by
 something, and by the archive in case none does.
 """
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 
+from openmanager import tracing
 from openmanager.errors import InvalidSettings, StoreUnavailable
 from openmanager.settings import settings
 from openmanager.stores import cadence
-from openmanager.stores.segments import store_pushes
+from openmanager.stores.segments import store_pushes, told_minutes
 from openmanager.telemetry.samples import Push
 
 # For this long after a failure Redis is not asked again, so that senders need not wait for it each time.
@@ -21,13 +23,26 @@ _REFILL = 200
 _away_until = 0.0
 _owed = False
 
+log = logging.getLogger(__name__)
+
 
 def keep(pushes: Sequence[Push], now_ms: int) -> bool:
-    """Store the pushes durably; whether somebody watches. Raises StoreUnavailable when neither store takes them."""
+    """Store the pushes durably; whether somebody watches. Raises StoreUnavailable when neither store takes them.
+
+    One line of the log says what was stored, and by which traces alerts will know it.
+    """
+    watched = _kept(pushes, now_ms)
+    _note(pushes, now_ms)
+    return watched
+
+
+def _kept(pushes: Sequence[Push], now_ms: int) -> bool:
     global _away_until, _owed
     if time.monotonic() >= _away_until:
         try:
-            watched = store_pushes(pushes, now_ms)
+            trace = tracing.current()
+            named = trace.header if trace and trace.received and trace.sampled else None
+            watched = store_pushes(pushes, now_ms, traceparent=named)
         except StoreUnavailable:
             _away_until = time.monotonic() + _AWAY_S
         else:
@@ -37,6 +52,19 @@ def keep(pushes: Sequence[Push], now_ms: int) -> bool:
     _keep_in_postgres(pushes, now_ms)
     _owed = True
     return False
+
+
+def _note(pushes: Sequence[Push], now_ms: int) -> None:
+    """The line belongs to the sender's trace if it named one, else to the newest minute's if that is of one server.
+
+    Alerts of minutes without a stored trace are found by `traces`: server -> of each of its minutes.
+    """
+    traces = {p.server: [tracing.of_minute(p.server, m) for m in told_minutes(p.samples, now_ms)] for p in pushes}
+    trace = tracing.current()
+    if (trace is None or not trace.received) and len(traces) == 1 and (ids := next(iter(traces.values()))):
+        trace = tracing.joined(ids[-1])
+    with tracing.within(trace):
+        log.info("samples stored", extra={"values": sum(push.samples.count for push in pushes), "traces": traces})
 
 
 def next_push_s(watched: bool) -> int:

@@ -30,7 +30,8 @@ QUANTITIES: Mapping[str, str] = {
     "inference_us": "how long models computed, in microseconds",
 }
 # Whose work is being done. Threads that serve all of a process belong to nobody.
-FUNCTION: ContextVar[str] = ContextVar("function", default="shared")
+SHARED = "shared"
+FUNCTION: ContextVar[str] = ContextVar("function", default=SHARED)
 
 _lock = threading.Lock()
 _counted: Counter[tuple[str, str]] = Counter()

@@ -42,7 +42,7 @@ class Alert:
     `since` is when the condition began, `fired` when it fired, `changed` when `state` last did; `clear` is since when
     it has been over, `easing` since when no longer critical, `blind` since when nothing is known. `told` is when
     people were last told, `tellings` how often; `worst` is the highest severity since it fired. `was` is the state that
-    a recovering or blind alert goes back to.
+    a recovering or blind alert goes back to. `trace_id` is the trace of the push that made it fire.
     """
 
     server: str
@@ -68,6 +68,7 @@ class Alert:
     acknowledged: int = 0
     by: str = ""
     note: str = ""
+    trace_id: str = ""
 
     @property
     def id(self) -> str:
@@ -111,20 +112,27 @@ Outcome = tuple[Alert | None, list[Transition]]
 
 
 def step(
-    rule: Rule, server: str, alert: Alert | None, condition: Condition, minute: int, suppressed: str = ""
+    rule: Rule,
+    server: str,
+    alert: Alert | None,
+    condition: Condition,
+    minute: int,
+    suppressed: str = "",
+    trace_id: str = "",
 ) -> Outcome:
     """The alert after this minute, None if there is none, and what happened on the way.
 
-    `suppressed` says why nobody is to be told now; empty if they are.
+    `suppressed` says why nobody is to be told now; empty if they are. `trace_id` is the trace of what this minute
+    shows, which the alert keeps if it fires now.
     """
     if alert is None:
         if condition.unknown or condition.level is None:
             return None, []
         alert = Alert(server, rule.id, "pending", condition.level, minute, minute)
-        life = _Life(rule, alert, minute)
+        life = _Life(rule, alert, minute, trace_id)
         life.to("pending")
     else:
-        life = _Life(rule, alert, minute)
+        life = _Life(rule, alert, minute, trace_id)
     life.suppress(suppressed)
     if condition.unknown:
         life.see_nothing()
@@ -165,8 +173,8 @@ def _based(alert: Alert, state: State, minute: int) -> Alert:
 class _Life:
     """One step of one alert, gathering what happens."""
 
-    def __init__(self, rule: Rule, alert: Alert, minute: int) -> None:
-        self.rule, self.alert, self.minute = rule, alert, minute
+    def __init__(self, rule: Rule, alert: Alert, minute: int, trace_id: str) -> None:
+        self.rule, self.alert, self.minute, self.trace_id = rule, alert, minute, trace_id
         self.happened: list[Transition] = []
         self.over = False
 
@@ -207,7 +215,8 @@ class _Life:
             return
         self.set(severity=condition.level)
         if self.minute - self.alert.since >= self.rule.for_min:
-            self.to("firing", state="firing", fired=self.minute, worst=condition.level)
+            found = {"fired": self.minute, "worst": condition.level, "trace_id": self.trace_id}
+            self.to("firing", state="firing", **found)
 
     def _weigh(self, condition: Condition) -> None:
         """A worse level counts at once, a better one after the keep-firing time."""

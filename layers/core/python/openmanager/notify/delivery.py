@@ -12,7 +12,9 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 
+from openmanager import tracing
 from openmanager.errors import InvalidInput
 from openmanager.notify.entries import Entry, plan, read_entry, settled, unreadable
 from openmanager.notify.outcome import LIMIT_S, Outcome
@@ -117,7 +119,8 @@ def _deliver(planned: dict[str, list[Entry]], targets: dict[str, Target], run: _
     with ThreadPoolExecutor(min(_AT_ONCE, len(planned)), thread_name_prefix="notify") as pool:
         try:
             for name, entries in planned.items():
-                pool.submit(_work, targets.get(name), entries, run, results, report)
+                # In a context like ours, so that its log names the function that delivers.
+                pool.submit(copy_context().run, _work, targets.get(name), entries, run, results, report)
             working = len(planned)
             while working:
                 batch = _gathered(results)
@@ -160,7 +163,9 @@ def _work(
             if run.over():
                 report.carried_over = True
                 return
-            outcome = _attempt(entry, target, run)
+            with tracing.within(tracing.joined(entry.notice.trace_id)):
+                outcome = _attempt(entry, target, run)
+                _note(entry, outcome)
             done = threading.Event()
             results.put((entry, outcome, done))
             run.wait(done)
@@ -168,6 +173,12 @@ def _work(
                 return
     finally:
         results.put(None)
+
+
+def _note(entry: Entry, outcome: Outcome) -> None:
+    notice = entry.notice
+    about = {"notice": notice.id, "target": entry.target, "status": outcome.status, "tries": entry.tries + 1}
+    log.info("notice %s: %s", notice.event, outcome.kind, extra=about)
 
 
 def _attempt(entry: Entry, target: Target | None, run: _Run) -> Outcome:

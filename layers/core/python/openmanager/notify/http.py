@@ -13,6 +13,7 @@ from typing import Any
 import httpcore
 import httpx
 
+from openmanager import tracing
 from openmanager.notify import guard
 from openmanager.values import frozen
 
@@ -106,14 +107,17 @@ def post(
     most_bytes: int = MAX_ANSWER_BYTES,
     anywhere: bool = False,
 ) -> Reply:
-    """POST and read the answer within `limit_s`. Raises guard.Refused, guard.Unresolved and what httpcore raises.
+    """POST and read the answer within `limit_s`, as a part of the trace at hand.
+
+    Raises guard.Refused, guard.Unresolved and what httpcore raises.
 
     `anywhere` is for addresses of the settings, which may be private; all others are somebody's who may set targets.
     """
     if not anywhere:
         guard.check_scheme(url)
     backend = _Checked(time.monotonic() + limit_s, anywhere)
-    sent = [("User-Agent", "OpenManager"), ("Accept", "*/*"), ("Connection", "close"), *headers.items()]
+    ours = {"User-Agent": "OpenManager", "Accept": "*/*", "Connection": "close", **tracing.outgoing()}
+    sent = [*ours.items(), *headers.items()]
     with (
         httpcore.ConnectionPool(ssl_context=tls(), network_backend=backend) as pool,
         pool.stream("POST", url, headers=sent, content=body) as response,

@@ -22,7 +22,8 @@ class Notice:
     quality), `metric`, `model`, `value`, `limit`, `silent_s`, `horizon_minutes`, `earliest_s`, `latest_s`, `coverage`,
     `contributions` (metric -> share), `suppressed` (how many alerts this one explains), `by`, `note`; and
     `worst_severity`, the highest that the alert reached, by which those who were told of it are told of its end.
-    `predictive` says that it speaks of what has not happened yet. `links` are label -> address.
+    `predictive` says that it speaks of what has not happened yet. `links` are label -> address. `trace_id` is the trace
+    of what made the alert fire (openmanager.tracing), empty if there was none.
     """
 
     id: str
@@ -38,6 +39,7 @@ class Notice:
     links: Mapping[str, str] = field(default_factory=dict)
     role: str = ""
     predictive: bool = False
+    trace_id: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """The notice as JSON values."""
@@ -52,7 +54,7 @@ def read_notice(item: Any) -> Notice:
         notice = Notice(**item)
     except TypeError:
         raise InvalidInput("notice", "has unknown fields or lacks some") from None
-    for name in (*_TEXTS, "incident", "role"):
+    for name in (*_TEXTS, "incident", "role", "trace_id"):
         if not isinstance(getattr(notice, name), str):
             raise InvalidInput(f"notice.{name}", "must be a text")
     for name, known in (("event", EVENTS), ("severity", SEVERITIES)):

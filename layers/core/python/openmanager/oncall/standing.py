@@ -36,13 +36,15 @@ def requests() -> dict[str, Mapping[str, Any]]:
 
 
 def shown(alert: Mapping[str, Any], wish: Mapping[str, Any] | None) -> dict[str, Any]:
-    """An alert as people see it: times in s, 0 as null."""
+    """An alert as people see it: times in s, 0 as null; `trace_id` is null until it has fired."""
     seen = dict(alert)
     if wish is not None and alert["fired"]:
         taken = bool(wish.get("acknowledged"))
         if alert["state"] in ("firing", "acknowledged"):
             seen["state"] = "acknowledged" if taken else "firing"
         seen |= {"by": wish.get("by", "") if taken else "", "note": wish.get("note", "") if taken else ""}
+    # Alerts that fired before there were traces have none.
+    seen["trace_id"] = alert.get("trace_id") or None
     for name in ("since", "changed", "fired", "clear", "easing", "blind", "told", "acknowledged"):
         seen[name] = alert[name] * 60 or None
     return {"id": f"{alert['server']}|{alert['rule']}|{alert['since']}"} | seen

@@ -3,14 +3,22 @@
 from dataclasses import asdict
 from typing import Any
 
-from openmanager import acting
+from openmanager import acting, tracing
 from openmanager.errors import OpenManagerError
 from openmanager.security.roles import Identity
 from openmanager.sidecar import service
 
 
 def answer(event: dict[str, Any]) -> dict[str, Any]:
-    """`{"mcp": "tools"}` or `{"mcp": "call", server, tool, arguments, name, role, address}`; a result or an error."""
+    """`{"mcp": "tools"}` or `{"mcp": "call", server, tool, arguments, name, role, address}`; a result or an error.
+
+    Either may name the caller's trace as its `traceparent`.
+    """
+    with tracing.within(tracing.current() or tracing.carried(event)):
+        return _answer(event)
+
+
+def _answer(event: dict[str, Any]) -> dict[str, Any]:
     try:
         if event["mcp"] == "tools":
             return {"result": asdict(service.tools())}

@@ -10,7 +10,7 @@ from contextvars import copy_context
 from functools import lru_cache
 from typing import Any
 
-from openmanager import acting, errors
+from openmanager import acting, errors, tracing
 from openmanager.security.roles import Identity
 from openmanager.settings import settings
 from openmanager.sidecar.answer import Result, ToolInfo, Tools
@@ -53,7 +53,7 @@ def tools() -> Tools:
 
 def _ask(event: dict[str, Any]) -> dict[str, Any]:
     function = settings().mcp_function
-    answer = _invoked(function, event) if function else _answered_here(event)
+    answer = _invoked(function, event | tracing.outgoing()) if function else _answered_here(event)
     if error := answer.get("error"):
         if error["type"] == "TooManyRequests":
             raise errors.TooManyRequests(error["message"], 1)

@@ -8,6 +8,7 @@ from typing import Any
 import httpx2
 from mcp.client.streamable_http import streamable_http_client
 
+from openmanager import tracing
 from openmanager.sidecar.child import MOST_BYTES
 from openmanager.sidecar.settings import Server
 
@@ -27,9 +28,11 @@ async def remote(server: Server) -> AsyncGenerator[Any, None]:
 
 
 class _Bounded(httpx2.AsyncHTTPTransport):
-    """Ends an answer that goes on for too long, which the library would keep whole."""
+    """Says to which trace a request belongs; ends an answer that goes on for too long, which the library would keep."""
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        # The library has each request sent in the context of whoever asked, though its connection is somebody else's.
+        request.headers.update(tracing.outgoing())
         response = await super().handle_async_request(request)
         assert isinstance(response.stream, httpx2.AsyncByteStream)
         response.stream = _Counted(response.stream)

@@ -24,7 +24,7 @@ from openmanager.stores.config import CONFIG
 from openmanager.stores.feed import FEED, FEED_LENGTH, MODELS, SAID, SAID_LENGTH, WATCHED, pack
 from openmanager.stores.outbox import OUTBOX, TARGETS
 from openmanager.stores.redis import connect, pairs
-from openmanager.stores.segments import BACKLOG, StoredFrame, frames_key, stored_frames
+from openmanager.stores.segments import BACKLOG, StoredFrame, frames_key, stored_frames, stored_traces
 from openmanager.values import frozen, mutable
 
 # Everything a round needs, in one command. KEYS: state, alerts, config, coarse, targets, the frames. ARGV: coarse?
@@ -87,7 +87,8 @@ return 1
 @frozen
 class Before:
     """What a round begins with: how many rounds committed so far, the state hash's fields, the text of each server's
-    open alerts, the config hash (stores.config), the targets' JSON, the coarse records asked for, and the frames."""
+    open alerts, the config hash (stores.config), the targets' JSON, the coarse records asked for, the frames, and the
+    `traceparent` of servers' minutes (since 1970) whose senders gave one."""
 
     number: int
     states: dict[str, str]
@@ -96,6 +97,7 @@ class Before:
     targets: str | None
     coarse: dict[str, str]
     frames: list[StoredFrame]
+    traces: dict[tuple[str, int], str]
 
 
 @mutable
@@ -134,8 +136,10 @@ def read_round(shard: int, segments: Sequence[int], coarse: bool = False) -> Bef
     targets = rest[len(keys)] if len(rest) > len(keys) else None
     states = pairs(state)
     number = int(states.pop("@round", "0"))
-    found = [f for key, flat in zip(keys, hashes, strict=True) for f in stored_frames(key, pairs(flat))]
-    return Before(number, states, pairs(books), pairs(config), targets, pairs(coarser), found)
+    parts = {key: pairs(flat) for key, flat in zip(keys, hashes, strict=True)}
+    found = [f for key, fields in parts.items() for f in stored_frames(key, fields)]
+    traces = {at: header for fields in parts.values() for at, header in stored_traces(fields).items()}
+    return Before(number, states, pairs(books), pairs(config), targets, pairs(coarser), found, traces)
 
 
 def commit_round(shard: int, number: int, writes: Writes) -> bool:

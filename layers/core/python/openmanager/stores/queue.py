@@ -1,7 +1,8 @@
 """Rounds as messages: one a shard and minute, through SQS.
 
-A message is JSON, `{"shard": 3, "minute": 29400000}`, the minute counted since 1970. It may come twice, late or in any
-order: what is due, and what was judged already, is known to the shard alone.
+A message is JSON, `{"shard": 3, "minute": 29400000, "traceparent": "00-…"}`, the minute counted since 1970, the trace
+that of the tick which sent it. It may come twice, late or in any order: what is due, and what was judged already, is
+known to the shard alone.
 """
 
 import json
@@ -10,7 +11,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
-from openmanager import meter
+from openmanager import meter, tracing
 from openmanager.errors import InvalidInput
 from openmanager.settings import settings
 
@@ -25,7 +26,10 @@ def send_rounds(shards: Sequence[int], minute: int) -> list[int]:
     refused: list[int] = []
     for at in range(0, len(shards), _BATCH):
         some = shards[at : at + _BATCH]
-        entries = [{"Id": str(shard), "MessageBody": json.dumps({"shard": shard, "minute": minute})} for shard in some]
+        entries = [
+            {"Id": str(shard), "MessageBody": json.dumps({"shard": shard, "minute": minute, **tracing.outgoing()})}
+            for shard in some
+        ]
         meter.count("queue_requests")
         try:
             answer = connect().send_message_batch(QueueUrl=settings().queue_url, Entries=entries)
@@ -50,6 +54,14 @@ def read_round(body: str) -> tuple[int, int]:
     if not 0 <= shard < settings().shards:
         raise InvalidInput("body.shard", f"{shard} is none of {settings().shards}")
     return shard, minute
+
+
+def read_trace(body: str) -> tracing.Trace:
+    """The trace that a message belongs to: its tick's, with a span of its own, or a new one where it names none."""
+    try:
+        return tracing.carried(json.loads(body))
+    except ValueError:
+        return tracing.begun()
 
 
 @lru_cache(maxsize=1)

@@ -1,7 +1,8 @@
 """Frames in Redis: where a push is written, and how a round, a chart or the archive reads it back.
 
-    om:{shard}:frames:{segment}  hash: `server|first ms|digest[|late]` -> frame, `server|baseline|id` -> baseline
-    om:{shard}:frames:backlog    the same, for samples older than the segment before the current one
+    om:{shard}:frames:{segment}  hash: `server|first ms|digest[|late]` -> frame, `server|baseline|id` -> baseline,
+                                 `server|trace|minute` -> the `traceparent` of the last sampled push for that minute
+    om:{shard}:frames:backlog    the same without traces, for samples older than the segment before the current one
 
 Servers are grouped into shards and time into segments, so that commands stay few. A segment's hash is self-contained:
 whoever writes a server's first frame there writes its baseline with it. A server's name cannot hold `|`, `@` or a glob
@@ -29,6 +30,8 @@ SEGMENT_MS = 600_000
 BACKLOG = "backlog"
 _BASELINES_KEPT = 20_000
 _HEX = re.compile("[0-9a-f]+")
+# What is judged later than this is recorded, but nobody is told of it unless it goes on.
+TOLD_MIN = 15
 # What is older than this is not news to anybody who watches.
 _NEWS_MS = 180_000
 
@@ -77,11 +80,14 @@ def frames_key(shard: int, segment: int | str) -> str:
     return f"om:{shard}:frames:{segment}"
 
 
-def store_pushes(pushes: Sequence[Push], now_ms: int, arrived_ms: int | None = None) -> bool:
+def store_pushes(
+    pushes: Sequence[Push], now_ms: int, arrived_ms: int | None = None, traceparent: str | None = None
+) -> bool:
     """Write the pushes' samples in one command, all of it or nothing; whether somebody watches the live feed.
 
     `arrived_ms`, now unless given, is when they came, which decides what was late. The same push again lands on the
-    same fields. Raises StoreUnavailable when it cannot be known that all is stored.
+    same fields. A `traceparent` is kept beside the samples that somebody may still be told of, in the same command, and
+    goes with them to the archive, which drops it. Raises StoreUnavailable when it cannot be known that all is stored.
     """
     writes: dict[str, dict[str, str]] = defaultdict(dict)
     news: set[str] = set()
@@ -97,6 +103,8 @@ def store_pushes(pushes: Sequence[Push], now_ms: int, arrived_ms: int | None = N
                 news.add(key)
             late = "|late" if rows.late[0] else ""
             fields[f"{push.server}|{rows.times[0]}|{digest}{late}"] = text
+            if traceparent and segment != BACKLOG:
+                fields |= {f"{push.server}|trace|{minute}": traceparent for minute in told_minutes(rows, now_ms)}
             if not known:
                 fields[f"{push.server}|baseline|{baseline.id}"] = baseline.text
                 if segment != BACKLOG:
@@ -211,6 +219,8 @@ def stored_frames(key: str, fields: Mapping[str, str]) -> list[StoredFrame]:
         match field.split("|"):
             case [server, "baseline", identifier] if _HEX.fullmatch(identifier):
                 baselines[server, frames.mark_of(identifier)][field] = text
+            case [_, "trace", _]:
+                continue
             case [server, first, digest, *late] if first.isdecimal():
                 others.append((field, server, int(first), digest, late == ["late"], text))
             case [server, *_]:
@@ -222,6 +232,22 @@ def stored_frames(key: str, fields: Mapping[str, str]) -> list[StoredFrame]:
             candidates = {}
         found.append(StoredFrame(key, field, server, first_ms, digest, is_late, text, candidates))
     return found
+
+
+def stored_traces(fields: Mapping[str, str]) -> dict[tuple[str, int], str]:
+    """(server, minute since 1970) -> `traceparent`, of a segment's hash; what does not read is left out."""
+    found = {}
+    for field, text in fields.items():
+        match field.split("|"):
+            case [server, "trace", minute] if minute.isdecimal():
+                found[server, int(minute)] = text
+    return found
+
+
+def told_minutes(samples: Samples, now_ms: int) -> list[int]:
+    """The minutes (since 1970) of some samples, oldest first, of which somebody may still be told."""
+    since_ms = (now_ms // MINUTE_MS - TOLD_MIN + 1) * MINUTE_MS
+    return sorted({ms // MINUTE_MS for ms in samples.times[samples.times >= since_ms].tolist()})
 
 
 def segments_between(first_ms: int, last_ms: int) -> list[int]:

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import field, replace
 from typing import Any
 
@@ -16,6 +16,9 @@ from openmanager.settings import settings
 from openmanager.values import frozen, mutable
 
 _WEEK_MIN = 7 * 1440
+
+# Server -> id of the trace of the samples by which it was judged.
+TraceOf = Callable[[str], str]
 
 log = logging.getLogger(__name__)
 
@@ -138,6 +141,7 @@ class Desk:
         said: Sequence[Mapping[str, Any]],
         metrics: Sequence[Mapping[str, float]],
         roles: Sequence[str],
+        trace_of: TraceOf = lambda _: "",
     ) -> list[Transition]:
         """Take in one minute's verdicts (as JSON), values and roles of some servers; what happened to their alerts."""
         for verdict, role in zip(said, roles, strict=True):
@@ -146,19 +150,21 @@ class Desk:
         happened: list[Transition] = []
         # The most fundamental servers first: what goes wrong there explains what goes wrong above.
         for i in sorted(range(len(said)), key=lambda i: (depth[roles[i]], said[i]["server"])):
-            happened += self._apart(minute, said[i], metrics[i], roles[i])
+            happened += self._apart(minute, said[i], metrics[i], roles[i], trace_of)
         if self.config.quality is not None:
             about = {"server": rules.OURSELVES, "quality": self.config.quality}
-            happened += self._apart(minute, about, {}, "")
+            happened += self._apart(minute, about, {}, "", trace_of)
         return happened
 
-    def _apart(self, minute: int, said: Mapping[str, Any], metrics: Mapping[str, float], role: str) -> list[Transition]:
+    def _apart(
+        self, minute: int, said: Mapping[str, Any], metrics: Mapping[str, float], role: str, trace_of: TraceOf
+    ) -> list[Transition]:
         """One server's minute; where it raises, this server's alerts stay as they were, and no others suffer."""
         server = said["server"]
         before = self.books.get(server)
         kept = replace(before, alerts=dict(before.alerts), paged=dict(before.paged)) if before else None
         try:
-            return self._server(minute, said, metrics, role)
+            return self._server(minute, said, metrics, role, trace_of)
         except Exception:
             log.exception("alerts of %s", server)
             if kept is not None:
@@ -168,7 +174,7 @@ class Desk:
             return []
 
     def _server(
-        self, minute: int, said: Mapping[str, Any], metrics: Mapping[str, float], role: str
+        self, minute: int, said: Mapping[str, Any], metrics: Mapping[str, float], role: str, trace_of: TraceOf
     ) -> list[Transition]:
         server = said["server"]
         book = self.books.get(server) or Book()
@@ -181,7 +187,8 @@ class Desk:
             if alert is None and shown.level is None:
                 continue
             why = self._suppression(rule, server, role, minute, alert, book)
-            after, now = step(rule, server, alert, shown, minute, why)
+            trace_id = "" if alert and alert.active else trace_of(server)
+            after, now = step(rule, server, alert, shown, minute, why, trace_id)
             happened += now
             self._keep(book, rule, after, now, minute)
         for name in [name for name in book.alerts if name not in watching]:

@@ -8,13 +8,13 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from openmanager import notify
-from openmanager.alerts.machine import Transition
+from openmanager.alerts.machine import Alert, Transition
 from openmanager.alerts.rules import Rule
 from openmanager.catalog import FORECAST_METRICS
 from openmanager.errors import InvalidInput
 from openmanager.notify.targets import parse
 from openmanager.stores.hot import Writes
-from openmanager.watch.alerting import FIRING, REQUEST, Desk
+from openmanager.watch.alerting import FIRING, REQUEST, Desk, TraceOf
 from openmanager.watch.brief import brief, outlook, recent
 from openmanager.watch.judge import Verdict
 from openmanager.watch.state import States
@@ -38,15 +38,31 @@ class Outcome:
         self.latest: dict[str, Any] = {}
         self.transitions: list[tuple[Transition, str]] = []
 
-    def minute(self, minute: int, said: Sequence[Verdict], latest: Mapping[str, Any], roles: Sequence[str]) -> None:
+    def minute(
+        self,
+        minute: int,
+        said: Sequence[Verdict],
+        latest: Mapping[str, Any],
+        roles: Sequence[str],
+        trace_of: TraceOf,
+    ) -> None:
         """Take in a minute's verdicts, and values and roles of their servers (values only where samples came)."""
         self.verdicts += self._maintained(minute, said, roles)
         self._values |= {(v.server, v.minute): latest[v.server]["metrics"] for v in said if v.server in latest}
         self.latest |= latest
         metrics = [latest[v.server]["metrics"] if v.server in latest else {} for v in said]
         role = {v.server: r for v, r in zip(said, roles, strict=True)}
-        happened = self.desk.minute(minute, [v.as_dict() for v in said], metrics, roles)
+        happened = self.desk.minute(minute, [v.as_dict() for v in said], metrics, roles, trace_of)
         self.transitions += [(t, role.get(t.alert.server, "")) for t in happened]
+
+    def fired(self) -> list[Alert]:
+        """The alerts that have fired since the last commit."""
+        return [t.alert for t, _ in self.transitions if t.what == "firing"]
+
+    def predictive(self, alert: Alert) -> bool:
+        """Whether an alert speaks of what has not happened yet."""
+        rule = self._rules.get(alert.rule)
+        return rule is not None and rule.predictive
 
     def _maintained(self, minute: int, said: Sequence[Verdict], roles: Sequence[str]) -> list[Verdict]:
         """The verdicts as people are to see them: a server whose window is open is in maintenance, whatever it does.
@@ -146,4 +162,5 @@ def notice(transition: Transition, rule: Rule | None, role: str) -> notify.Notic
         incident=alert.incident,
         role=role,
         predictive=bool(rule and rule.predictive),
+        trace_id=alert.trace_id,
     )

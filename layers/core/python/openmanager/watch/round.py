@@ -8,11 +8,20 @@ from dataclasses import field
 import numpy as np
 from numpy.typing import NDArray
 
-from openmanager import meter
+from openmanager import meter, tracing
+from openmanager.alerts.machine import Alert
+from openmanager.catalog import STATUSES
 from openmanager.errors import DamagedFrame
 from openmanager.inference import runtime
 from openmanager.stores import hot
-from openmanager.stores.segments import BACKLOG, SEGMENT_MS, StoredFrame, read_shard_frames, segments_between
+from openmanager.stores.segments import (
+    BACKLOG,
+    SEGMENT_MS,
+    TOLD_MIN,
+    StoredFrame,
+    read_shard_frames,
+    segments_between,
+)
 from openmanager.telemetry import windows
 from openmanager.telemetry.samples import MINUTE_MS, Samples, merge
 from openmanager.values import mutable
@@ -29,10 +38,9 @@ from openmanager.watch.waiting import Waiting, gridded
 CATCH_UP_MIN = 1440
 # A server silent for this long is no longer watched; it comes back with its next sample.
 FORGET_MIN = 7 * 1440
-# What is judged later than this is recorded, but nobody is told of it unless it goes on.
-_TOLD_MIN = 15
 # Verdicts in one write, so that no request outgrows Redis' limit.
 _COMMIT_EVERY = 1000
+_OFFLINE = STATUSES.index("offline")
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +70,13 @@ class Report:
     poison: dict[str, str] = field(default_factory=dict)
     # Servers whose rebuilt record was taken on.
     rebuilt: list[str] = field(default_factory=list)
+    # Verdicts that were anomalous, and alerts of the failure gauge and of exhaustion that fired.
+    anomalies: int = 0
+    warnings: int = 0
+    # Servers that were offline in the last minute judged.
+    offline: int = 0
+    # Newest sample (ms since 1970) that a verdict took into account; 0 where there was none.
+    newest_ms: int = 0
 
 
 @mutable
@@ -105,10 +120,11 @@ def run_shard(shard: int, newest: int, report: Report, out_of_time: Callable[[],
     pending = catch_up(servers, states, pending, replaced)
     report.servers += len(servers)
     if pending:
-        desk = Desk(read_config(before.config, shard), before.books, newest - _TOLD_MIN)
+        desk = Desk(read_config(before.config, shard), before.books, newest - TOLD_MIN)
         outcome = Outcome(desk, targets(before.targets))
         grids = coarse.Grids(before.coarse if coarse.closes(newest) else None, lambda: hot.read_coarse(shard))
-        _Round(shard, before.number, newest, servers, states, pending, outcome, grids, marks, report).run(out_of_time)
+        number, traces = before.number, before.traces
+        _Round(shard, number, newest, servers, states, pending, outcome, grids, marks, traces, report).run(out_of_time)
 
 
 def _begin_again(states: States, newest: int) -> None:
@@ -177,7 +193,8 @@ def _first_minute(samples: Samples, newest: int) -> int:
 class _Round:
     """A shard's servers with their records and what waits for each, and what has come of judging them so far.
 
-    `number` is how many rounds of the shard committed before; `newest` the last minute to be judged.
+    `number` is how many rounds of the shard committed before; `newest` the last minute to be judged; `traces` what
+    senders gave as the `traceparent` of a server's minute.
     """
 
     shard: int
@@ -189,6 +206,7 @@ class _Round:
     outcome: Outcome
     grids: coarse.Grids
     marks: _Marks
+    traces: dict[tuple[str, int], str]
     report: Report
 
     def run(self, out_of_time: Callable[[], bool]) -> None:
@@ -232,12 +250,21 @@ class _Round:
             for name, (w, _), seen, row, count in zip(names, waiting, some["seen_ms"], x, rows, strict=True)
             if count
         }
-        self.outcome.minute(minute, said, latest, [role.decode(errors="ignore") for role in some["role"].tolist()])
+        roles = [role.decode(errors="ignore") for role in some["role"].tolist()]
+        seen = dict(zip(names, (some["seen_ms"] // MINUTE_MS).tolist(), strict=True))
+        self.outcome.minute(minute, said, latest, roles, lambda name: self._trace_id(name, seen.get(name, minute)))
+
+    def _trace_id(self, server: str, minute: int) -> str:
+        """Of the push by which a server was last seen, in this minute: its sender's if it named one."""
+        named = tracing.parse(self.traces.get((server, minute), ""))
+        return named.trace_id if named else tracing.of_minute(server, minute)
 
     def _commit(self, minute: int) -> bool:
         """Write what was judged up to a minute; False if another round of the shard was faster."""
         count = len(self.outcome.verdicts)
         anomalies = sum(bool(v.anomaly and v.anomaly["anomalous"]) for v in self.outcome.verdicts)
+        fired = self.outcome.fired()
+        warnings = sum(self.outcome.predictive(alert) for alert in fired)
         judged = [i for i, state in enumerate(self.states) if state["judged"]]
         silent_min = self.states["judged"] - self.states["seen_ms"] // MINUTE_MS
         gone = {self.servers[i] for i in judged if silent_min[i] > FORGET_MIN}
@@ -251,7 +278,22 @@ class _Round:
         if not hot.commit_round(self.shard, self.number, writes):
             return False
         self.report.verdicts += count
+        self.report.anomalies += anomalies
+        self.report.warnings += warnings
+        self.report.newest_ms = max(self.report.newest_ms, int(self.states["seen_ms"].max(initial=0)))
+        if minute == self.newest:
+            self.report.offline += int(np.count_nonzero(self.states["status"] == _OFFLINE))
+        _note(fired)
         meter.count("verdicts", count)
         meter.count("anomalies", anomalies)
         self.number += 1
         return True
+
+
+def _note(fired: Sequence[Alert]) -> None:
+    """A line for each alert that fired, in the trace of the push by which it did; `round` is that of the round."""
+    ours = tracing.current_id()
+    for alert in fired:
+        about = {"alert": alert.id, "severity": alert.severity, "suppressed": alert.suppressed, "round": ours}
+        with tracing.within(tracing.joined(alert.trace_id)):
+            log.info("alert fired", extra=about)

@@ -7,6 +7,7 @@ from mangum import Mangum
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp
 
+from openmanager import logs
 from openmanager.web import quick
 from openmanager.web.address import possible
 from openmanager.web.auth import check_declared
@@ -15,6 +16,7 @@ from openmanager.web.headers import BrowserHeaders
 from openmanager.web.metered import Metered
 from openmanager.web.problems import add_problem_handlers
 from openmanager.web.shown import ShownByRole
+from openmanager.web.traced import Traced
 
 VERSION = "0.1.0"
 # Below this gzip saves no packet; beyond level 5 it takes longer than it saves.
@@ -30,7 +32,8 @@ class Door(FastAPI):
         # Outside of everything, or the answer to an unforeseen error would go without.
         shown = Conditional(ShownByRole(super().build_middleware_stack()), _LEAST_GZIPPED)
         # Event streams it leaves alone, as it does what comes compressed already.
-        return Metered(BrowserHeaders(GZipMiddleware(shown, _LEAST_GZIPPED, _GZIP_LEVEL)), self.function)
+        answers = BrowserHeaders(GZipMiddleware(shown, _LEAST_GZIPPED, _GZIP_LEVEL))
+        return Traced(Metered(answers, self.function))
 
     def openapi(self) -> dict[str, Any]:
         if self.openapi_schema is None:
@@ -47,6 +50,7 @@ def create_app(title: str, kept: Any = None) -> FastAPI:
 
     `kept` is what caches may keep of its answers, if not what they may of most (web.caching).
     """
+    logs.configure(title)
     app = Door(
         title=f"OpenManager {title}",
         version=VERSION,

@@ -18,6 +18,7 @@ _PROBLEM = {
         "status": {"type": "integer"},
         "detail": {"type": "string"},
         "field": {"type": "string", "description": "where in the input"},
+        "trace_id": {"type": "string", "pattern": "^[0-9a-f]{32}$", "description": "to find it by in our logs"},
     },
     "additionalProperties": False,
 }

@@ -24,6 +24,8 @@ _HSTS = "max-age=31536000; includeSubDomains"
 _EXPOSED = ("ETag", "RateLimit", "RateLimit-Policy", "Retry-After")
 _SENT = ("Authorization", "Content-Type", "If-None-Match", "Last-Event-ID")
 _MCP_SENT = ("MCP-Protocol-Version", "Mcp-Method", "Mcp-Name")
+# By whoever traces their own page (openmanager.tracing).
+_TRACE_SENT = ("traceparent", "tracestate")
 _METHODS = ("GET", "POST", "PUT", "DELETE")
 _PREFLIGHT_S = 600
 
@@ -64,7 +66,7 @@ class BrowserHeaders:
             self._app,
             allow_origins=origins,
             allow_methods=_METHODS,
-            allow_headers=_SENT + _MCP_SENT,
+            allow_headers=_SENT + _MCP_SENT + _TRACE_SENT,
             expose_headers=_EXPOSED,
             max_age=_PREFLIGHT_S,
         )

@@ -10,7 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
-from openmanager import errors
+from openmanager import errors, tracing
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ def problem(status: int, detail: str, **more: object) -> Response:
         headers["WWW-Authenticate"] = "Bearer"
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         headers["Retry-After"] = str(_RETRY_AFTER_S)
-    body = {"type": "about:blank", "title": phrase(status), "status": status, "detail": detail, **more}
+    body = {**_body(status, detail), **more}
     # In ASCII, because what is wrong may be a half of a surrogate pair, which UTF-8 cannot write.
     text = json.dumps(body, separators=(",", ":"))
     return Response(text, status, headers, media_type="application/problem+json")
@@ -58,7 +58,14 @@ def problem_of(error: errors.OpenManagerError) -> dict[str, Any]:
     """One of our errors as a problem, where its answer has begun already and an event is all that can be sent."""
     status = _STATUS.get(type(error), HTTPStatus.INTERNAL_SERVER_ERROR)
     log.warning("while answering: %s", *_on_one_line(error))
-    return {"type": "about:blank", "title": phrase(status), "status": int(status), "detail": public_words(error)}
+    return _body(int(status), public_words(error))
+
+
+def _body(status: int, detail: str) -> dict[str, Any]:
+    """What every problem says; `trace_id` is for whoever reports it, and stands in the log lines of the request."""
+    body = {"type": "about:blank", "title": phrase(status), "status": status, "detail": detail}
+    trace_id = tracing.current_id()
+    return body | {"trace_id": trace_id} if trace_id else body
 
 
 def _on_one_line(*said: object) -> list[str]:
