@@ -25,6 +25,7 @@ _SESSION = """
     SET LOCAL timezone = 'UTC'; SET LOCAL datestyle = 'ISO, YMD'
 """
 _AUDIT_PAGE = 10_000
+_PIECE_BYTES = 1 << 16
 
 Counted = Callable[[int], None]
 
@@ -67,9 +68,8 @@ def filled(connection: psycopg.Connection) -> list[str]:
 @contextmanager
 def snapshot(connection: psycopg.Connection, names: Sequence[str]) -> Iterator[None]:
     """A transaction that sees all of these tables as they are at one moment, and has their partitions stay."""
-    connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
-    connection.read_only = True
     with connection.transaction():
+        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         connection.execute(_SESSION)
         # Before anything is looked at, for from then on a partition that is dropped would be missing.
         listed = sql.SQL(", ").join(map(sql.Identifier, names))
@@ -97,11 +97,23 @@ def dump(connection: psycopg.Connection, name: str, writer: Writer, counted: Cou
     listed = sql.SQL(", ").join(map(sql.Identifier, columns))
     statement = sql.SQL("COPY (SELECT {} FROM {}) TO STDOUT").format(listed, sql.Identifier(name))
     with writer.part(f"postgres/{name}") as part, connection.cursor() as cursor, cursor.copy(statement) as rows:
-        for data in rows:
+        for data in _gathered(rows):
             before = part.lines
             part.write(data)
             counted(part.lines - before)
     return Table(name, columns, _partitions(connection, name), part.lines, part.sha256)
+
+
+def _gathered(rows: Iterable[bytes | bytearray | memoryview]) -> Iterator[bytes]:
+    """The same octets in larger pieces: Postgres sends a row at a time."""
+    piece = bytearray()
+    for row in rows:
+        piece += row
+        if len(piece) >= _PIECE_BYTES:
+            yield bytes(piece)
+            piece.clear()
+    if piece:
+        yield bytes(piece)
 
 
 def _partitions(connection: psycopg.Connection, name: str) -> tuple[Partition, ...]:

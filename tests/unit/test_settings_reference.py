@@ -13,6 +13,7 @@ from infra.settings_reference import DOCUMENT, GROUPS, document
 ROOT = Path(__file__).resolve().parents[2]
 # For other programs, or passed on to children as they are; and the name of a secret in the data folder.
 NOT_OURS = {"PYTHONPATH", "PATH", "NO_PROXY", "no_proxy", "PYDANTIC_DISABLE_PLUGINS", "OPENMANAGER_JWT_KEY"}
+NOT_OURS |= {"MEMORY_FILE_PATH"}  # of an MCP server, in mcp_settings.json
 OURS = re.compile(r"(OPENMANAGER|UPSTASH|VALKEY)_[A-Z0-9_]*[A-Z0-9]|DATABASE_URL|CRON_SECRET|VERCEL")
 MAPPINGS = {"environ", "env", "_env"}
 
@@ -40,19 +41,19 @@ def named(tree: ast.AST) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and OURS.fullmatch(node.value):
             yield node.value
-        of = key = None
-        if isinstance(node, ast.Subscript):
-            of, key = node.value, node.slice
-        if (
-            isinstance(node, ast.Call)
-            and isinstance(node.func, ast.Attribute)
-            and node.func.attr == "get"
-            and node.args
-        ):
-            of, key = node.func.value, node.args[0]
-        name = of.attr if isinstance(of, ast.Attribute) else of.id if isinstance(of, ast.Name) else ""
-        if name in MAPPINGS and isinstance(key, ast.Constant) and re.fullmatch("[A-Z_]+", str(key.value)):
-            yield str(key.value)
+        match node:
+            case ast.Subscript(value=mapping, slice=ast.Constant(value=str(key))):
+                yield from looked_up(mapping, key)
+            case ast.Call(func=ast.Attribute(value=mapping, attr="get"), args=[ast.Constant(value=str(key)), *_]):
+                yield from looked_up(mapping, key)
+            case ast.Compare(left=ast.Constant(value=str(key)), ops=[ast.In() | ast.NotIn()], comparators=[mapping]):
+                yield from looked_up(mapping, key)
+
+
+def looked_up(mapping: ast.AST, key: str) -> Iterator[str]:
+    name = mapping.attr if isinstance(mapping, ast.Attribute) else getattr(mapping, "id", "")
+    if name in MAPPINGS and re.fullmatch("[A-Z][A-Z_]+", key):
+        yield key
 
 
 def read_by_settings() -> set[str]:
