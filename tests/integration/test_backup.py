@@ -32,6 +32,7 @@ from tests import filled
 from tests.conftest import API_KEY, TABLES
 from tests.faults import Door, door
 from tests.live import CHECKOUT, PATIENCE_S
+from tests.pooler import pooled
 
 
 class House:
@@ -414,6 +415,16 @@ def test_tables_of_others_in_the_same_database_stay(other: House, file: Path) ->
     other.stack.upstash.command("SET", "theirs", 1)
     put_back(other, file, replace=True)
     assert other.stack.upstash.command("GET", "theirs") == "1"
+
+
+def test_it_goes_through_a_pooler_in_transaction_mode(house: House, other: House, file: Path, tmp_path: Path) -> None:
+    with pooled(other.stack.postgres.url, tmp_path) as url:
+        through = House(other.stack)
+        through.env = {**through.env, "DATABASE_URL": url}
+        put_back(through, file)
+        with stores.opened(named_by(through.env)) as opened:
+            assert make.backup(opened, tmp_path / "b.zip").rows == Reader(file).manifest.rows + 1
+    assert without_own(other.rows()) == house.rows()
 
 
 def test_the_tables_that_migrations_make_are_all_known(house: House) -> None:

@@ -11,20 +11,19 @@ from infra.migrations import apply as migrations
 FOLDER = Path(__file__).parent
 # From when on tests.schemas fills: 24 November 2025, 16:00 UTC.
 FIRST_MS = 1_764_000_000_000
-# Today's last but one.
-FILE = FOLDER / f"{migrations.read()[-2].name[:4]}.zip"
+# The newest that is not of today's schema.
+FILE = max(file for file in FOLDER.glob("*.zip") if file.stem < migrations.read()[-1].name[:4])
+# The migrations that came after it.
+NEWER = [m.name for m in migrations.read() if m.name[:4] > FILE.stem]
 
 
-def put(stores: Stores) -> list[str]:
-    """Make that schema and fill it; the migrations that are missing to today's."""
+def put(stores: Stores) -> None:
+    """Make that schema and fill it."""
     with Reader(FILE) as reader:
-        names = [name for name, _ in reader.manifest.migrations]
-        every = migrations.read()
         with tables.replaced(stores.postgres):
-            tables.make(stores.postgres, [m for m in every if m.name in names])
+            tables.make(stores.postgres, [m for m in migrations.read() if m.name not in NEWER])
             tables.load(stores.postgres, reader.manifest, reader.chunks, lambda _: None)
         staged = keys.Staged(stores.redis)
         # As if it had been made a moment ago, so that nothing has had its time.
         staged.put(reader.lines(REDIS), 0)
         staged.switch(int(time.time() * 1000))
-    return [m.name for m in every if m.name not in names]
