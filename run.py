@@ -11,6 +11,8 @@
     cost [--servers N] [--interval SECONDS] [--help]        estimate a month's bill
     mcp [--help]                                            speak MCP over stdin and stdout
     audit export|verify FILE [--help]                       fetch the audit log, find what was done to it
+    backup FILE [--stage NAME] [--help]                     write all of it to one file
+    restore FILE [--replace] [--help]                       put such a file back
     seal [--help]                                           encrypt notification secrets with the first key
     doctor [--stage NAME] [--help]                          say what is wrong with what runs here, or is deployed
     deploy --stage NAME [--help]                            deploy to AWS, and see that it works
@@ -40,7 +42,7 @@ HERE = Path(__file__).resolve().parent
 LOCK = HERE / "requirements.lock"
 COMMANDS = (
     *("up", "test", "demo", "export", "import", "evaluate", "replay", "cost", "mcp", "audit", "seal"),
-    *("doctor", "deploy", "remove", "install"),
+    *("backup", "restore", "doctor", "deploy", "remove", "install"),
 )
 
 
@@ -180,6 +182,8 @@ def main(*arguments):
         venv.become("-m", "pytest", *(arguments[1:] or in_parallel()))
     if command in ("export", "import"):
         venv.become("-m", "infra.transfer", *arguments)
+    if command in ("backup", "restore"):
+        venv.become("-m", "infra.backup", *arguments)
     if command == "audit":
         venv.become("-m", "infra.transfer.audit", *arguments[1:])
     if command == "seal":

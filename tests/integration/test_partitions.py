@@ -1,13 +1,12 @@
-"""Partitions come and go with time, and history keeps what its table says."""
+"""Partitions come and go with time (test_retention.py: what is there at which age)."""
 
-from datetime import date
 from pathlib import Path
 
 import psycopg
 import pytest
 from openmanager import archive
 from openmanager.stores import history, partitions, postgres, rollups
-from openmanager.stores.partitions import DAY_MS, day_ms, day_of
+from openmanager.stores.partitions import DAY_MS, day_of
 from openmanager.telemetry.blocks import encode_block
 from openmanager.telemetry.samples import MINUTE_MS, merge
 from psycopg.types.json import Jsonb
@@ -15,49 +14,6 @@ from psycopg.types.json import Jsonb
 from infra.migrations import apply as migrations
 from tests.integration.test_archive import same_values
 from tests.integration.test_history import FIRST, HOUR_MS, chart, cut, keep, rows, settled, table
-
-
-def kept_days(url: str, name: str, column: str = "day") -> tuple[date, date, int]:
-    ((first, last, n),) = rows(url, f"SELECT min({column}), max({column}), count(*) FROM {name}")
-    return first, last, n
-
-
-def test_a_year_through_the_real_functions_keeps_what_the_table_says_and_answers_a_month(
-    stores_env: dict[str, str],
-) -> None:
-    url = stores_env["DATABASE_URL"]
-    days, now_ms = 440, 0
-    for day in range(days):
-        sent = table(FIRST + day * DAY_MS, FIRST + (day + 1) * DAY_MS, 2 * HOUR_MS)
-        now_ms = settled(day + 1)
-        keep("web-01", sent)
-        if day % 5 == 4 or day == days - 1:
-            archive.run(now_ms)
-    last = day_of(FIRST + (days - 1) * DAY_MS)
-    for keeps, name in ((30, "rollups_1m"), (90, "rollups_5m"), (396, "rollups_1h")):
-        table_of = next(t for t in partitions.ALL if t.name == name)
-        first, newest, n = kept_days(url, name)
-        # Whole partitions go, so what stays reaches back to the start of the one that is not past its time.
-        assert first == max(day_of(FIRST), table_of.start(day_of(now_ms - keeps * DAY_MS)))
-        assert (newest, n) == (last, (last - first).days + 1)
-    assert kept_days(url, "rollups_1d") == (day_of(FIRST), last, days)
-    first_block, last_block, n_blocks = kept_days(url, "blocks", "segment::timestamptz")
-    assert round(first_block.timestamp() * 1000) == day_ms(day_of(now_ms - 7 * DAY_MS))
-    assert n_blocks == (last_block - first_block).days + 1 == 7
-    for asked, step, points in ((3600, 3600, 720), (None, 7200, 360)):
-        month = chart("web-01", now_ms - 30 * DAY_MS, now_ms, asked, now_ms)
-        assert (month["resolution"], month["step"], len(month["times"])) == ("1h", step, points)
-        # All but the two hours that are not over:
-        assert sum(v is not None for v in month["metrics"]["cpu_utilization"]) == 359
-    # The same at any age, as fine as there is.
-    old = chart("web-01", now_ms - 300 * DAY_MS, now_ms - 299 * DAY_MS, 60, now_ms)
-    assert (old["resolution"], old["step"], len(old["times"])) == ("1h", 3600, 24)
-    oldest = chart("web-01", FIRST, FIRST + 20 * DAY_MS, 3600, now_ms)
-    assert (oldest["resolution"], oldest["step"]) == ("1d", 86400)
-    exact = [table(FIRST + d * DAY_MS, FIRST + (d + 1) * DAY_MS, 2 * HOUR_MS).values[:, 0] for d in range(20)]
-    assert oldest["metrics"]["cpu_utilization"] == pytest.approx([v.mean() for v in exact], abs=0.06)
-    whole = chart("web-01", FIRST, now_ms, None, now_ms)
-    assert (whole["resolution"], whole["step"]) == ("1d", 86400)
 
 
 def there(url: str) -> bool:

@@ -86,6 +86,39 @@ class Settings:
     cost_cap_usd: float | None
 
 
+@frozen
+class Number:
+    """What a setting that is a number is unless told, and what it may be; `local` is its default on one machine."""
+
+    default: float
+    low: float
+    high: float
+    local: float | None = None
+
+
+# docs/settings.md says what each means, and is made from here (infra.settings_reference).
+NUMBERS: Mapping[str, Number] = {
+    "OPENMANAGER_SHARDS": Number(1, 1, 4096),
+    # A minute is judged this long after its end; it must cover one push interval and the way here.
+    "OPENMANAGER_GRACE_S": Number(75, 0, 600),
+    "OPENMANAGER_PUSH_INTERVAL_S": Number(60, 1, 3600),
+    # The same while somebody watches the live feed.
+    "OPENMANAGER_WATCHED_INTERVAL_S": Number(10, 1, 3600),
+    "OPENMANAGER_STREAM_WINDOW_S": Number(25, 0, 900),
+    # How often the live feed is looked at, one command each time, while somebody reads it.
+    "OPENMANAGER_STREAM_POLL_S": Number(2, 0.05, 10),
+    "OPENMANAGER_STORE_TIMEOUT_S": Number(3, 0.05, 60),
+    # Calls of one caller in 15 minutes. On one's own machine a dashboard and its tests are one caller.
+    "OPENMANAGER_REQUEST_LIMIT": Number(100, 1, 1e6, local=10_000),
+    # Pushes of one key in 15 minutes: some 200 a second.
+    "OPENMANAGER_INGEST_LIMIT": Number(200_000, 1, 1e9, local=10_000_000),
+    "OPENMANAGER_MODEL_DAILY_TOKENS": Number(200_000, 0, 1e9),
+    "OPENMANAGER_COST_CAP": Number(0, 0.01, 1e9),
+}
+# A request may take 300 s there (vercel.json), and what waits is not paid for by the processor.
+STREAM_WINDOW_ON_VERCEL = Number(240, 0, 290)
+
+
 def models_dir(env: Mapping[str, str]) -> Path:
     """The models' folder: OPENMANAGER_MODELS, else `models/` of the checkout, else the inference layer's on Lambda."""
     named = env.get("OPENMANAGER_MODELS")
@@ -113,39 +146,30 @@ def _installed_models_dir() -> Path:
 def read_settings(env: Mapping[str, str]) -> Settings:
     """Settings from a mapping of variables. Raises InvalidSettings naming the first unusable one."""
 
-    def number(name: str, default: float, low: float, high: float) -> float:
-        raw = env.get(name, "")
-        try:
-            value = float(raw) if raw else default
-        except ValueError:
-            raise InvalidSettings(f"{name}: {raw!r} is not a number") from None
-        if not low <= value <= high:
-            raise InvalidSettings(f"{name}: {raw} is outside {low:g} to {high:g}")
-        return value
-
     stage = env.get("OPENMANAGER_STAGE", "prod")
     api_key = env.get("OPENMANAGER_API_KEY", "")
     if stage != "local" and len(api_key) < MIN_SECRET_LENGTH:
         raise InvalidSettings(f"OPENMANAGER_API_KEY: needs at least {MIN_SECRET_LENGTH} characters")
     # Set by the platform: https://vercel.com/docs/environment-variables/system-environment-variables
-    # A request may take 300 s there (vercel.json), and what waits is not paid for by the processor.
     vercel = env.get("VERCEL", "") == "1"
+
+    def number(name: str) -> float:
+        here = vercel and name == "OPENMANAGER_STREAM_WINDOW_S"
+        return _number(env, name, STREAM_WINDOW_ON_VERCEL if here else NUMBERS[name], stage)
+
     return Settings(
         stage=stage,
         api_key=api_key,
         redis_url=env.get("UPSTASH_REDIS_REST_URL", ""),
         redis_token=env.get("UPSTASH_REDIS_REST_TOKEN", ""),
         database_url=env.get("DATABASE_URL", ""),
-        shards=int(number("OPENMANAGER_SHARDS", 1, 1, 4096)),
-        # A minute is judged this long after its end; it must cover one push interval and the way here.
-        grace_s=int(number("OPENMANAGER_GRACE_S", 75, 0, 600)),
-        push_interval_s=int(number("OPENMANAGER_PUSH_INTERVAL_S", 60, 1, 3600)),
-        # The same while somebody watches the live feed.
-        watched_interval_s=int(number("OPENMANAGER_WATCHED_INTERVAL_S", 10, 1, 3600)),
-        stream_window_s=number("OPENMANAGER_STREAM_WINDOW_S", 240 if vercel else 25, 0, 290 if vercel else 900),
-        # How often the live feed is looked at, one command each time, while somebody reads it.
-        stream_poll_s=number("OPENMANAGER_STREAM_POLL_S", 2, 0.05, 10),
-        store_timeout_s=number("OPENMANAGER_STORE_TIMEOUT_S", 3, 0.05, 60),
+        shards=int(number("OPENMANAGER_SHARDS")),
+        grace_s=int(number("OPENMANAGER_GRACE_S")),
+        push_interval_s=int(number("OPENMANAGER_PUSH_INTERVAL_S")),
+        watched_interval_s=int(number("OPENMANAGER_WATCHED_INTERVAL_S")),
+        stream_window_s=number("OPENMANAGER_STREAM_WINDOW_S"),
+        stream_poll_s=number("OPENMANAGER_STREAM_POLL_S"),
+        store_timeout_s=number("OPENMANAGER_STORE_TIMEOUT_S"),
         queue_url=env.get("OPENMANAGER_QUEUE_URL", ""),
         cron_secret=_cron_secret(env, stage),
         jwt_keys=_keys("OPENMANAGER_JWT_KEYS", env.get("OPENMANAGER_JWT_KEYS", "")),
@@ -153,10 +177,8 @@ def read_settings(env: Mapping[str, str]) -> Settings:
         encryption_keys=_keys("OPENMANAGER_ENCRYPTION_KEYS", env.get("OPENMANAGER_ENCRYPTION_KEYS", "")),
         # For receivers on one's own network: private addresses and plain http.
         notify_allow_private=env.get("OPENMANAGER_NOTIFY_ALLOW_PRIVATE", "") == "1",
-        # Calls of one caller in 15 minutes. On one's own machine a dashboard and its tests are one caller.
-        request_limit=int(number("OPENMANAGER_REQUEST_LIMIT", 10_000 if stage == "local" else 100, 1, 1e6)),
-        # Pushes of one key in 15 minutes: some 200 a second.
-        ingest_limit=int(number("OPENMANAGER_INGEST_LIMIT", 10_000_000 if stage == "local" else 200_000, 1, 1e9)),
+        request_limit=int(number("OPENMANAGER_REQUEST_LIMIT")),
+        ingest_limit=int(number("OPENMANAGER_INGEST_LIMIT")),
         # The second is what our own page has where the feed streams from another address than the page comes from.
         origins=_origins("OPENMANAGER_ORIGINS", env) + _origins("OPENMANAGER_PAGE_ORIGIN", env),
         # Where mcp_settings.json is, if not at the top of the checkout or of the function.
@@ -170,15 +192,27 @@ def read_settings(env: Mapping[str, str]) -> Settings:
         # The folder that the filesystem server shows beside those of its settings, if not the one that comes along.
         runbooks=env.get("OPENMANAGER_RUNBOOKS", ""),
         # Whom the assistant asks where its rules do not understand; nobody unless all of it is set.
-        model=_model(env, stage, int(number("OPENMANAGER_MODEL_DAILY_TOKENS", 200_000, 0, 1e9))),
+        model=_model(env, stage, int(number("OPENMANAGER_MODEL_DAILY_TOKENS"))),
         vercel=vercel,
         # Where the Lambda Web Adapter stands between a function URL and our server (functions/live).
         web_adapter=bool(env.get("AWS_LWA_INVOKE_MODE")),
         # What costs differently from the price list that comes along (openmanager/bill/prices.py).
         prices=env.get("OPENMANAGER_PRICES", ""),
         # What a month may cost, in USD; as it would cost more, senders are asked to push less often.
-        cost_cap_usd=number("OPENMANAGER_COST_CAP", 0, 0.01, 1e9) if env.get("OPENMANAGER_COST_CAP") else None,
+        cost_cap_usd=number("OPENMANAGER_COST_CAP") or None,
     )
+
+
+def _number(env: Mapping[str, str], name: str, bounds: Number, stage: str) -> float:
+    raw = env.get(name, "")
+    usual = bounds.local if stage == "local" and bounds.local is not None else bounds.default
+    try:
+        value = float(raw) if raw else usual
+    except ValueError:
+        raise InvalidSettings(f"{name}: {raw!r} is not a number") from None
+    if raw and not bounds.low <= value <= bounds.high:
+        raise InvalidSettings(f"{name}: {raw} is outside {bounds.low:g} to {bounds.high:g}")
+    return value
 
 
 def _cron_secret(env: Mapping[str, str], stage: str) -> str:

@@ -69,13 +69,14 @@ def record(action: str, target: str, before: Any = None, after: Any = None) -> N
 
 def read(after: int, limit: int) -> list[dict[str, Any]]:
     """Rows beyond `after`, oldest first, as they were hashed. Raises StoreUnavailable."""
-    rows = connect().run(
-        lambda c: c.execute(
-            f"SELECT {_COLUMNS} FROM audit_log WHERE seq > %s ORDER BY seq LIMIT %s", (after, limit)
-        ).fetchall()
-    )
+    return connect().run(lambda c: rows(c, after, limit))
+
+
+def rows(c: psycopg.Connection, after: int, limit: int) -> list[dict[str, Any]]:
+    """The same over a connection that is there."""
+    found = c.execute(f"SELECT {_COLUMNS} FROM audit_log WHERE seq > %s ORDER BY seq LIMIT %s", (after, limit))
     names = _COLUMNS.split(", ")
-    return [dict(zip(names, row, strict=True)) | {"at": _shown(row[1])} for row in rows]
+    return [dict(zip(names, row, strict=True)) | {"at": _shown(row[1])} for row in found.fetchall()]
 
 
 def head() -> Head:

@@ -1,0 +1,3 @@
+"""What earlier schemas left: backups of filled installations (tests.filled), one a schema, named after its last
+migration.
+"""
