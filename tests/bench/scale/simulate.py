@@ -1,35 +1,34 @@
 """One size of the simulation: half an hour of a fleet through the real functions, each job in a process of its own.
 
-Three segments of ten minutes are pushed, the rounds of the last five minutes run in them, then the archive moves the
-first segment and those verdicts, which is what every second of its runs does. Records and coarse grids are full from
-the start. Of a fleet too large for the time there is, some shards are simulated; nothing in one shard knows another.
+Three segments of ten minutes are pushed, the rounds of the last minutes run in them, then the archive moves the first
+segment and those verdicts, as every second of its runs does. Records and coarse grids are full from the start. Of a
+fleet too large for the time there is, some shards are simulated; nothing in one shard knows another.
 """
 
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import psycopg
-from openmanager.settings import settings
 
 from infra.local.stack import Upstash
 from tests.bench.scale.fleet import Kinds
 from tests.bench.scale.worker import KEY
 
-SEGMENT_MIN = 10
 SERVERS_A_SHARD = 250
 # Pushes on their own that are measured.
 _ALONE = 300
-_PUSHED, _ROUNDS, _ARCHIVED = 25, range(20, 25), 45
 # A segment lies in Redis until no push can reach it any more and the archive has come by (archive.move).
 HELD_MIN, VERDICTS_HELD_MIN = 45, 5
 ASKED: Mapping[str, Mapping[str, Any]] = {
     "list": {"function": "servers", "path": "/api/servers"},
     "list, gzip": {"function": "servers", "path": "/api/servers", "gzip": True},
+    "page of 1,000": {"function": "servers", "path": "/api/servers", "query": "limit=1000"},
     "snapshot, gzip": {"function": "stream", "path": "/api/stream/snapshot", "gzip": True},
     "metrics, gzip": {"function": "metrics", "path": "/api/metrics", "gzip": True},
     "alerts, gzip": {"function": "alerts", "path": "/api/alerts", "gzip": True},
@@ -38,45 +37,71 @@ ASKED: Mapping[str, Mapping[str, Any]] = {
 }
 
 
+@dataclass(frozen=True)
+class Script:
+    """What happens, in minutes after START: pushes `before` the `measured` one by one process that comes to know the
+    servers, `after` it by such as do not; then `rounds`, the archive, and what is asked (names of ASKED).
+
+    Without `records` servers are new, which is quicker and leaves out most of what a round does.
+    """
+
+    before: range = range(9)
+    measured: int = 9
+    after: range = range(10, 25)
+    # Three ordinary minutes and one that closes a step of five.
+    rounds: range = range(21, 25)
+    archived: int = 45
+    asked: tuple[str, ...] = tuple(ASKED)
+    records: bool = True
+
+
+WHOLE = Script()
+SMALL = Script(range(0), 22, range(23, 24), range(22, 24), asked=("page of 1,000",), records=False)
+
+
 class Simulation:
     """Stores, a folder and the kinds of servers, for one size after the other."""
 
-    def __init__(self, redis: Upstash, folder: Path) -> None:
-        """`redis` and what the environment says of Postgres are real and empty."""
-        self._redis = redis
+    def __init__(self, redis: Upstash, folder: Path, script: Script = WHOLE) -> None:
+        """`redis` and what the environment says of Postgres are real, and emptied."""
+        self._redis, self._script = redis, script
         self._kinds = folder / "kinds.npz"
         Kinds.make().save(self._kinds)
-        os.environ.update(OPENMANAGER_API_KEY=KEY, POWERTOOLS_LOG_LEVEL="ERROR", OPENMANAGER_LOG_LEVEL="ERROR")
 
-    def run(self, servers: int, most: int, rounds: Sequence[int] = _ROUNDS, asked: Sequence[str] = tuple(ASKED)) -> Any:
-        """All figures of a fleet, by job; of at most `most` servers of it. Raises RuntimeError if a job fails."""
-        shards = -(-servers // SERVERS_A_SHARD)
-        some = min(shards, max(1, most // SERVERS_A_SHARD)) if servers > most else shards
-        os.environ["OPENMANAGER_SHARDS"] = str(shards)
-        settings.cache_clear()
+    def run(self, servers: int, most: int) -> dict[str, Any]:
+        """All figures of a fleet, by job; of one larger than `most` so many whole shards as hold those. Raises
+        RuntimeError if a job fails.
+        """
+        script, shards = self._script, -(-servers // SERVERS_A_SHARD)
+        some = shards if servers <= most else max(1, most // SERVERS_A_SHARD)
         self._redis.command("FLUSHALL")
         _empty()
-        fleet = {"servers": servers, "some": some, "kinds": str(self._kinds)}
+        fleet = {"servers": servers, "shards": shards, "some": some, "kinds": str(self._kinds)}
 
         def do(name: str, **more: Any) -> Any:
             return _work({"do": name, **fleet, **more})
 
         told: dict[str, Any] = {"servers": servers, "shards": shards, "some": some}
-        told["simulated"] = do("remember", minute=rounds[0] - 1)["servers"]
-        told["record_bytes"] = self._bytes(some, "state", "coarse") / told["simulated"]
-        do("push", minutes=list(range(SEGMENT_MIN - 1)), alone=0)
-        told["push"] = do("push", minutes=[SEGMENT_MIN - 1], alone=_ALONE)
-        told["frame_bytes"] = self._frames(some) / SEGMENT_MIN / told["simulated"]
-        before = self._frames(some)
-        do("push", minutes=list(range(SEGMENT_MIN, _PUSHED)), alone=0, strangers=True)
-        told["strange_frame_bytes"] = (self._frames(some) - before) / (_PUSHED - SEGMENT_MIN) / told["simulated"]
-        told["round"] = do("round", minutes=list(rounds))
-        told["verdict_bytes"] = self._bytes(some, "verdicts") / len(rounds) / told["simulated"]
-        told["latest_bytes"] = self._bytes(some, "latest", "alerts", "transitions") / told["simulated"]
-        told["asked"] = {name: do("ask", minute=_PUSHED, **ASKED[name]) for name in asked} if some == shards else {}
-        told["archive"] = do("archive", minute=_ARCHIVED) if some == shards else None
-        told["postgres"] = _sizes() if some == shards else None
-        told["used_mb"] = int(_line(self._redis.command("INFO", "memory"), "used_memory")) / 1e6
+        if script.records:
+            do("remember", minute=script.rounds[0] - 1)
+        told["record_bytes"] = self._bytes(some, "state", "coarse")
+        if script.before:
+            do("push", minutes=list(script.before), alone=0)
+        told["push"] = do("push", minutes=[script.measured], alone=_ALONE)
+        told["simulated"] = told["push"]["servers"]
+        known = self._frames(some)
+        do("push", minutes=list(script.after), alone=0, strangers=True)
+        told["frame_bytes"] = known / (len(script.before) + 1)
+        told["strange_frame_bytes"] = (self._frames(some) - known) / len(script.after)
+        told["round"] = do("round", minutes=list(script.rounds))
+        told["verdict_bytes"] = self._bytes(some, "verdicts") / len(script.rounds)
+        told["latest_bytes"] = self._bytes(some, "latest", "alerts", "transitions")
+        for name in ("record_bytes", "frame_bytes", "strange_frame_bytes", "verdict_bytes", "latest_bytes"):
+            told[name] /= told["simulated"]
+        told["asked"] = {name: do("ask", minute=script.rounds[-1] + 1, **ASKED[name]) for name in script.asked}
+        before = _sizes()
+        told["archive"] = do("archive", minute=script.archived)
+        told["postgres"] = {name: size - before[name] for name, size in _sizes().items() if name in before}
         return told
 
     def _frames(self, shards: int) -> float:
@@ -96,6 +121,13 @@ def _work(job: Mapping[str, Any]) -> Any:
         text=True,
         check=False,
         cwd=Path(__file__).resolve().parents[3],
+        env={
+            **os.environ,
+            "OPENMANAGER_API_KEY": KEY,
+            "OPENMANAGER_SHARDS": str(job["shards"]),
+            "POWERTOOLS_LOG_LEVEL": "ERROR",
+            "OPENMANAGER_LOG_LEVEL": "ERROR",
+        },
     )
     if done.returncode:
         raise RuntimeError(f"{job['do']} of {job['servers']} servers: {done.stderr[-4000:]}")

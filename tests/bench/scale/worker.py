@@ -99,7 +99,7 @@ def push(job: Job) -> dict[str, Any]:
         with clock(START_S + 60 * minute + 55):
             for i in range(min(job["alone"], len(fleet))):
                 _push(handler, [fleet.entry(i, rows[i], at_s[i])], taken)
-            for first in range(taken.calls and job["alone"], len(fleet), _TOGETHER):
+            for first in range(job["alone"], len(fleet), _TOGETHER):
                 some = range(first, min(first + _TOGETHER, len(fleet)))
                 _push(handler, [fleet.entry(i, rows[i], at_s[i]) for i in some], rest)
     return {"measured": (taken if taken.calls else rest).mean, "servers": len(fleet)}
@@ -115,11 +115,17 @@ def _push(handler: Callable[..., Any], entries: list[dict[str, object]], taken: 
 
 
 def round(job: Job) -> dict[str, Any]:
-    """The rounds of some `minutes`, messages of four shards at once; the first is not measured, for it loads all."""
+    """The rounds of some `minutes`, messages of four shards at once: the mean of ordinary minutes, and of those that
+    close a step of five, where the coarse grids are judged as well. The models are loaded before.
+    """
+    from openmanager.inference.runtime import overview
+    from openmanager.watch.coarse import closes
+
     from functions.predict.handler import handler
 
+    overview()
     shards, servers = list(range(job["some"])), len(in_shards(job["servers"], settings().shards, job["some"]))
-    rows: list[dict[str, float]] = []
+    rows: dict[str, list[dict[str, float]]] = {"ordinary": [], "closing": []}
     slowest = 0.0
     for minute in job["minutes"]:
         taken = Taken()
@@ -131,13 +137,16 @@ def round(job: Job) -> dict[str, Any]:
                 answer = taken.call(handler, {"Records": records})
                 if answer["batchItemFailures"]:
                     raise RuntimeError(f"rounds failed: {answer}")
-                if rows:
-                    slowest = max(slowest, taken.sums["ms"] - before)
+                slowest = max(slowest, taken.sums["ms"] - before)
         if taken.sums["verdicts"] != servers:
             raise RuntimeError(f"{taken.sums['verdicts']:.0f} verdicts on {servers} servers")
-        rows.append(taken.sums)
-    measured = {name: float(np.mean([row[name] for row in rows[1:]])) for name in rows[0]}
-    return {"measured": measured, "slowest_ms": slowest, "servers": servers}
+        rows["closing" if closes(START_S // 60 + minute) else "ordinary"].append(taken.sums)
+    means = {
+        kind: {name: float(np.mean([row[name] for row in some])) for name in some[0]}
+        for kind, some in rows.items()
+        if some
+    }
+    return {**means, "slowest_ms": slowest, "invocations": -(-len(shards) // _MESSAGES), "servers": servers}
 
 
 def archive(job: Job) -> dict[str, Any]:
@@ -151,14 +160,13 @@ def archive(job: Job) -> dict[str, Any]:
 
 
 def ask(job: Job) -> dict[str, Any]:
-    """One GET through a `function`, or a `tool` by MCP: twice, and the second is measured, as of a warm instance.
+    """One GET through a `function`, or a `tool` by MCP, by a process that has answered nothing before.
 
     `body` are its octets as they are, `zipped` as gzip makes them, and `payload` what Lambda would have to hand over.
     """
     handler = import_module(f"functions.{job['function']}.handler").handler
     taken = Taken()
     with clock(START_S + 60 * job["minute"]):
-        Taken().call(handler, _asked(job))
         answer = taken.call(handler, _asked(job))
     body = _octets(answer)
     payload = len(json.dumps(answer).encode())
