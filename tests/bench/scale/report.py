@@ -25,48 +25,38 @@ Told = Mapping[str, Any]
 def main(sizes: Sequence[int] = SIZES, most: int = MOST) -> None:
     """Simulate fleets of these sizes, of larger ones than `most` only some shards; then the arithmetic."""
     say("Half an hour of fleets through the real functions, a process a job, stores on this machine")
+    say("  ms a server are of the processor: of a push, of a round of every shard, of a run of the archive")
+    say(
+        "  servers  cmds/push  push ms  push CPU ms  round s  round ms/server  closing  cmds/shard  round MB"
+        "  archive s  archive ms/server  cmds  MB  reference ms"
+    )
     rows: list[Told] = []
     with stores() as redis, tempfile.TemporaryDirectory() as folder:
         simulation = Simulation(redis, Path(folder))
         for servers in sizes:
             unit_ms = reference(_REFERENCE_SERVERS) / _REFERENCE_SERVERS * 1000
             rows.append({"reference_ms": unit_ms, **simulation.run(servers, most)})
-            say(f"  {servers:,} servers: {_simulated(rows[-1])}")
-    _measured(rows)
+            say(_measured(rows[-1]))
+    say(
+        "  a closing round judges the coarse grids as well, every fifth minute; the reference: 20 values as zipped JSON"
+        " there and back"
+    )
     _shares(rows)
     _answers(rows)
     beyond(units_of(rows[-1]), rows[-1]["simulated"])
 
 
-def _simulated(row: Told) -> str:
-    if row["some"] == row["shards"]:
-        return "all simulated"
+def _measured(row: Told) -> str:
+    n, push, ordinary = row["simulated"], row["push"]["measured"], row["round"]["ordinary"]
+    moved = row["archive"]["measured"]
+    whole = row["some"] == row["shards"]
     return (
-        f"{row['some']} of {row['shards']} shards simulated, {row['simulated']:,} servers; nothing that asks them all"
-    )
-
-
-def _measured(rows: Sequence[Told]) -> None:
-    say()
-    say("Pushes, rounds, archive; ms a server are of the processor, of a round of every shard and of one archive's run")
-    say(
-        "  servers  cmds/push  push ms  push CPU ms  round s  round ms/server  closing  cmds/shard  round MB"
-        "  archive s  archive ms/server  cmds  MB  reference ms"
-    )
-    for row in rows:
-        n, push, ordinary = row["simulated"], row["push"]["measured"], row["round"]["ordinary"]
-        moved = row["archive"]["measured"]
-        say(
-            f"{row['servers']:9,}{push['commands']:11.2f}{push['ms']:9.1f}{push['cpu_ms']:13.2f}"
-            f"{ordinary['ms'] / 1000:9.1f}{ordinary['cpu_ms'] / n:17.2f}{_closing_ms(row):9.2f}"
-            f"{ordinary['commands'] / row['some']:12.1f}{row['round']['peak_mb']:10.0f}"
-            f"{moved['ms'] / 1000:11.1f}{moved['cpu_ms'] / n:19.2f}{moved['commands']:6.0f}"
-            f"{row['archive']['peak_mb']:4.0f}"
-            f"{row['reference_ms']:14.3f}"
-        )
-    say(
-        "  a closing round judges the coarse grids as well, every fifth minute; the reference: 20 values as zipped JSON"
-        " there and back"
+        f"{row['servers']:9,}{push['commands']:11.2f}{push['ms']:9.1f}{push['cpu_ms']:13.2f}"
+        f"{ordinary['ms'] / 1000:9.1f}{ordinary['cpu_ms'] / n:17.2f}{_closing_ms(row):9.2f}"
+        f"{ordinary['commands'] / row['some']:12.1f}{row['round']['peak_mb']:10.0f}"
+        f"{moved['ms'] / 1000:11.1f}{moved['cpu_ms'] / n:19.2f}{moved['commands']:6.0f}"
+        f"{row['archive']['peak_mb']:4.0f}{row['reference_ms']:14.3f}"
+        + ("" if whole else f"  {row['some']} of {row['shards']} shards, {n:,} servers; the others are empty")
     )
 
 

@@ -134,10 +134,6 @@ def _work(job: Mapping[str, Any]) -> Any:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def _line(text: str, name: str) -> str:
-    return next(line.partition(":")[2] for line in text.splitlines() if line.startswith(f"{name}:"))
-
-
 _TABLES = """
     SELECT coalesce(p.relname, c.relname), sum(pg_total_relation_size(c.oid))
     FROM pg_class c LEFT JOIN pg_inherits i ON i.inhrelid = c.oid LEFT JOIN pg_class p ON p.oid = i.inhparent
