@@ -1,5 +1,5 @@
 """`python -m tests.bench [PART...]`: by default those that take minutes; `pages` and `demo` take half an hour,
-`contract` and `bill` ten minutes, `cold` forty.
+`contract`, `bill` and `scale` ten minutes, `cold` forty.
 
 `dashboard` needs a browser and an environment of its own: `make bench-dashboard`.
 """
@@ -16,10 +16,10 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 from tests.bench.output import say
 
 PARTS = ("codec", "commands", "throughput", "authentication", "faults", "inference", "rounds", "feed")
-LONG = ("pages", "demo", "contract", "dashboard", "cold", "bill")
+LONG = ("pages", "demo", "contract", "dashboard", "cold", "bill", "scale")
 
 
-def run(part: str, sizes: list[int], write: bool) -> None:
+def run(part: str, sizes: list[int], write: bool, scale: list[int] | None, most: int | None) -> None:
     """One part; each imports its own, so that the others' needs do not matter to it."""
     if part == "codec":
         from tests.bench import codec
@@ -65,6 +65,10 @@ def run(part: str, sizes: list[int], write: bool) -> None:
         from tests.bench import bill
 
         bill.main(write)
+    elif part == "scale":
+        from tests.bench.scale import report
+
+        report.main(scale or report.SIZES, most or report.MOST)
     elif part == "dashboard":
         from tests.bench import dashboard
 
@@ -84,14 +88,19 @@ def main() -> None:
         "--servers", default="1,100,1000", help="fleet sizes of commands, comma-separated (%(default)s)"
     )
     parser.add_argument("--write", action="store_true", help="keep what `bill` measures, for its estimates")
+    parser.add_argument("--sizes", help="fleet sizes of `scale`, comma-separated (100,1000,10000)")
+    parser.add_argument(
+        "--most", type=int, help="servers that `scale` simulates of a larger fleet, in whole shards (2500)"
+    )
     arguments = parser.parse_args()
     if unknown := set(arguments.parts) - {*PARTS, *LONG}:
         parser.error(f"{', '.join(sorted(unknown))}: not of {', '.join((*PARTS, *LONG))}")
     sizes = [int(part) for part in arguments.servers.split(",")]
+    scale = [int(part) for part in arguments.sizes.split(",")] if arguments.sizes else None
     for i, part in enumerate(arguments.parts or PARTS):
         if i:
             say()
-        run(part, sizes, arguments.write)
+        run(part, sizes, arguments.write, scale, arguments.most)
 
 
 if __name__ == "__main__":

@@ -9,8 +9,6 @@ import json
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -23,6 +21,7 @@ from openmanager.settings import settings
 from openmanager.stores import segments
 
 from infra.local.stack import Upstash
+from tests.bench.clock import clock
 from tests.bench.commands import stores
 from tests.bench.output import say
 from tests.events import Context, http_event
@@ -73,17 +72,6 @@ def main(write: bool = False) -> None:
         say(f"  {name}: {usd:.2f} ({source})")
 
 
-@contextmanager
-def _clock(at_s: float) -> Iterator[Callable[[float], None]]:
-    """The time of day, as it is set."""
-    now, real = [at_s], time.time
-    time.time = lambda: now[0]  # type: ignore[assignment]
-    try:
-        yield lambda to: now.__setitem__(0, to)
-    finally:
-        time.time = real
-
-
 def _run(redis: Upstash, n: int, interval: int) -> dict[str, float]:
     """What each kind of invocation used on the average of a run, by (what|quantity)."""
     from functions.archive.handler import handler as archive
@@ -112,7 +100,7 @@ def _run(redis: Upstash, n: int, interval: int) -> dict[str, float]:
     headers = {"authorization": f"Bearer {KEY}", "content-type": "application/json"}
     each = max(1, interval // 60)
     minutes = MINUTES if interval == 60 else max(OTHER_MINUTES, interval // 60 * 2)
-    with _clock(start) as at:
+    with clock(start) as at:
         for second in range(interval, minutes * 60 + 1, interval):
             level[:] = np.clip(level + walk.normal(0, 1, level.shape), 0, 100)
             rows = np.column_stack([np.round(level[:, i], d) for i, d in enumerate(decimals)])

@@ -9,7 +9,7 @@ import os
 import resource
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from typing import Any
@@ -117,12 +117,18 @@ def give_past(servers: list[str]) -> None:
     for grid in ("five", "hour"):
         grids[grid] = np.clip(50 + np.cumsum(chance.normal(0, 0.5, grids[grid].shape), axis=2), 0, 100)
     coarse_texts = coarse.pack(grids)
-    for shard in range(settings().shards):
-        mine = [server for server in servers if shard_of(server) == shard]
-        if mine:
-            past.put_state(shard, {server: texts[i % _PASTS] for i, server in enumerate(mine)}, [])
-            pairs = [part for i, server in enumerate(mine) for part in (server, coarse_texts[i % _PASTS])]
-            connect().call("HSET", f"om:{shard}:coarse", *pairs)
+    put_records(servers, texts * -(-len(servers) // _PASTS), coarse_texts * -(-len(servers) // _PASTS))
+
+
+def put_records(servers: Sequence[str], texts: Sequence[str], coarse_texts: Sequence[str]) -> None:
+    """Give servers the records and the coarse grids that have their place in the lists."""
+    shards: dict[int, list[int]] = defaultdict(list)
+    for i, server in enumerate(servers):
+        shards[shard_of(server)].append(i)
+    for shard, mine in shards.items():
+        past.put_state(shard, {servers[i]: texts[i] for i in mine}, [])
+        pairs = [part for i in mine for part in (servers[i], coarse_texts[i])]
+        connect().call("HSET", f"om:{shard}:coarse", *pairs)
 
 
 def measure(redis: Upstash, n: int) -> None:

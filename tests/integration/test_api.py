@@ -93,6 +93,33 @@ def test_an_unknown_server_is_not_found(stores_env: dict[str, str], path: str) -
     assert invoke(predictions, "GET", "/api/servers/nobody/prediction", key=API_KEY).status == 404
 
 
+def test_the_listing_comes_in_pages_that_hold_every_server_once(stores_env: dict[str, str]) -> None:
+    for server in ("web-03", "web-01", "db-01", "web-02", "api-01"):
+        push(server, minutes=1)
+    whole = invoke(servers, "GET", "/api/servers", key=API_KEY).json()
+    assert "next" not in whole
+    shown, query = [], "limit=2"
+    for _ in range(3):
+        page = invoke(servers, "GET", "/api/servers", key=API_KEY, query=query).json()
+        assert len(page["servers"]) <= 2
+        shown += page["servers"]
+        query = f"limit=2&cursor={page['next']}"
+    assert page["next"] is None
+    assert shown == whole["servers"]
+    # The cursor is a place and not a count: who comes before it meanwhile moves nobody.
+    push("aaa-01", minutes=1)
+    after = invoke(servers, "GET", "/api/servers", key=API_KEY, query="limit=1&cursor=3.api-01").json()
+    assert [entry["id"] for entry in after["servers"]] == ["db-01"]
+
+
+@pytest.mark.parametrize(
+    "query", ["limit=0", "limit=1001", *(f"cursor={c}&limit=1" for c in ("web-01", "9.web-01", "3.", "3.a|b", ""))]
+)
+def test_a_page_that_is_none_names_what_is_wrong(stores_env: dict[str, str], query: str) -> None:
+    refused = invoke(servers, "GET", "/api/servers", key=API_KEY, query=query)
+    assert (refused.status, refused.json()["field"]) == (400, query.partition("=")[0])
+
+
 def test_the_listing_can_be_narrowed_by_status(stores_env: dict[str, str]) -> None:
     push("web-01")
     push("web-02")

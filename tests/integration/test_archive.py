@@ -10,6 +10,7 @@ from openmanager.settings import settings
 from openmanager.stores import history, hot, postgres, segments
 from openmanager.stores.redis import Redis, connect
 from openmanager.stores.segments import read_server_frames, segments_between, store_pushes
+from openmanager.stores.shards import shard_of
 from openmanager.telemetry.samples import MINUTE_MS, Push, Samples, from_points, merge
 from openmanager.watch import rounds
 
@@ -97,6 +98,31 @@ def test_a_repeated_run_changes_nothing(stores_env: dict[str, str]) -> None:
     play(minutes("web-01", FIRST, COUNT), every=COUNT)
     report = archive.run(due_ms(COUNT - 1))
     assert (report.frames, report.blocks, report.verdicts) == (0, 0, 0)
+
+
+def test_where_time_is_not_enough_for_all_shards_none_waits_for_ever(
+    stores_env: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENMANAGER_SHARDS", "4")
+    settings.cache_clear()
+    # crc32 puts them into four shards:
+    servers = ("web-01", "web-02", "web-04", "web-05")
+    assert sorted(shard_of(server) for server in servers) == [0, 1, 2, 3]
+    for of_each in zip(*(minutes(server, FIRST, COUNT) for server in servers), strict=True):
+        store_pushes(of_each, int(of_each[0].samples.times[0]) + 500)
+    rounds.tick(due_ms(COUNT - 1))
+
+    def archived() -> list[int]:
+        return [len(history.read_blocks(server, FIRST, LATER_MS)) for server in servers]
+
+    # Time for one shard and a part of the next, over and over.
+    for _ in range(8):
+        left = iter([False] * 6)
+        report = archive.run(due_ms(COUNT - 1), lambda: next(left, True))  # noqa: B023
+        assert report.carried_over
+        so_far = archived()
+        assert max(so_far) - min(so_far) <= 6
+    assert min(so_far) >= 8
 
 
 def test_late_samples_are_charted_and_marked_also_when_archived(stores_env: dict[str, str]) -> None:

@@ -15,7 +15,6 @@ from openmanager.archive import ledger
 from openmanager.archive.days import close_due
 from openmanager.errors import DamagedFrame
 from openmanager.oncall import settings as oncall
-from openmanager.settings import settings
 from openmanager.stores import alerts, blocks, config, history, hot, partitions
 from openmanager.stores.latest import read_latest
 from openmanager.stores.segments import (
@@ -70,13 +69,18 @@ def run(now_ms: int, out_of_time: Callable[[], bool] = lambda: False) -> Report:
         oncall.republish()
         notify.republish_targets()
         notify.archive_outcomes(now_ms)
-    for shard in range(settings().shards):
+    # Those furthest behind come first, so that no shard waits for ever where a run's time is not enough for all.
+    untils = dict(enumerate(hot.archived_until_each()))
+    for shard in sorted(untils, key=lambda shard: untils[shard] or 0):
+        if out_of_time():
+            report.carried_over = True
+            break
         latest = read_latest(shard)
         judged = {s: v["verdict"]["minute"] * 1000 for s, v in latest.items() if v["verdict"]}
         _move_verdicts(shard, report)
         _move_transitions(shard, report)
         _move_hash(frames_key(shard, BACKLOG), judged, now_ms, report)
-        _move_segments(shard, judged, now_ms, report, out_of_time)
+        _move_segments(shard, untils[shard], judged, now_ms, report, out_of_time)
         seen = {server: (entry["attributes"], entry["seen"], entry["seen"]) for server, entry in latest.items()}
         if seen:
             history.store_servers(seen)
@@ -99,9 +103,14 @@ def _let_go(before_s: float) -> None:
 
 
 def _move_segments(
-    shard: int, judged: Mapping[str, int], now_ms: int, report: Report, out_of_time: Callable[[], bool]
+    shard: int,
+    until: int | None,
+    judged: Mapping[str, int],
+    now_ms: int,
+    report: Report,
+    out_of_time: Callable[[], bool],
 ) -> None:
-    until = hot.archived_until(shard)
+    """Move closed segments from `until` on, which is where the last run of the shard ended."""
     closed = segment_of(now_ms - _CLOSED_AFTER_MS)
     first = until if until is not None else oldest_segment(shard) or closed
     clean = True

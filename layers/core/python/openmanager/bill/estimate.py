@@ -18,10 +18,10 @@ from openmanager.values import frozen
 MONTH_S = 30.4375 * 86_400
 _TICK_S, _ARCHIVE_S = 60, 300
 # A whole processor of Lambda's: https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html
-_MB_A_CPU = 1769
+MB_A_CPU = 1769
 _MEMORY_MB, _LIVE_MB = 512, 256
 # To Redis in the same region and back, TLS held open.
-_ROUND_TRIP_MS = 3.0
+ROUND_TRIP_MS = 3.0
 # As DESIGN has it: some 250 servers a shard.
 _SERVERS_A_SHARD = 250
 # Lambda's pollers ask a queue whether anything is in it, five of them for up to 20 s each, all month.
@@ -76,7 +76,7 @@ def _counts(plan: Plan, units: Mapping[str, Unit]) -> dict[str, float]:
     counts: dict[str, float] = defaultdict(float)
 
     def add(unit: Unit, times: float, memory: int = _MEMORY_MB) -> None:
-        ms = unit.cpu_ms / min(1.0, memory / _MB_A_CPU) + unit.commands * _ROUND_TRIP_MS
+        ms = unit.cpu_ms / min(1.0, memory / MB_A_CPU) + unit.commands * ROUND_TRIP_MS
         counts["requests"] += times
         counts["mb_ms"] += times * memory * math.ceil(ms)
         counts["redis_commands"] += times * unit.commands

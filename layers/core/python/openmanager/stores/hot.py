@@ -223,8 +223,17 @@ def delete_verdicts(shard: int, fields: Sequence[str]) -> None:
 
 def archived_until(shard: int) -> int | None:
     """Start (s) of the segment below which the archive left nothing; None before its first run."""
-    text = connect().call("GET", f"om:{shard}:archived", repeatable=True)
-    return int(text) if text else None
+    return _archived_until(shard)[0]
+
+
+def archived_until_each() -> list[int | None]:
+    """The same of every shard, in one command."""
+    return _archived_until(*range(settings().shards))
+
+
+def _archived_until(*shards: int) -> list[int | None]:
+    texts = connect().call("MGET", *(f"om:{shard}:archived" for shard in shards), repeatable=True)
+    return [int(text) if text else None for text in texts]
 
 
 def set_archived_until(shard: int, segment: int) -> None:

@@ -70,12 +70,13 @@ def metrics(samples: Samples, start_ms: int, stop_ms: int, step_ms: int) -> NDAr
     return fold({name: table[:, i] for i, name in enumerate(samples.series)}, ends)
 
 
-def newest(tables: Sequence[Samples]) -> NDArray[np.float64]:
-    """The metrics of the last row (n, len(METRIC_KEYS)) of several servers' tables, none of them empty.
+def newest(tables: Sequence[Samples], width_ms: int = 1) -> NDArray[np.float64]:
+    """The metrics (n, len(METRIC_KEYS)) of the last `width_ms` up to the last row, of several servers' tables, none of
+    them empty: of the last row alone unless a width is given.
 
     Servers with the same series, as those of one fleet are, are folded together, which costs hardly more than one.
     """
-    rows = [buckets(t, int(t.times[-1]), int(t.times[-1]) + 1, 1)[0] for t in tables]
+    rows = [buckets(t, int(t.times[-1]) + 1 - width_ms, int(t.times[-1]) + 1, width_ms)[0] for t in tables]
     alike: dict[tuple[str, ...], list[int]] = {}
     for i, table in enumerate(tables):
         alike.setdefault(table.series, []).append(i)

@@ -14,6 +14,7 @@ from openmanager.web.auth import check_declared
 from openmanager.web.caching import Conditional, Unchanged, unchanged
 from openmanager.web.headers import BrowserHeaders
 from openmanager.web.metered import Metered
+from openmanager.web.payload import fitting
 from openmanager.web.problems import add_problem_handlers
 from openmanager.web.shown import ShownByRole
 from openmanager.web.traced import Traced
@@ -73,4 +74,9 @@ def lambda_handler(app: FastAPI) -> Any:
     Raises LookupError if a route does not say who may call it.
     """
     check_declared(app.routes)
-    return Mangum(app, lifespan="off")
+    answer = Mangum(app, lifespan="off")
+
+    def handler(event: Any, context: Any) -> Any:
+        return fitting(answer(event, context))
+
+    return handler
