@@ -8,6 +8,7 @@ from openmanager import notify
 from openmanager.errors import StoreUnavailable
 from openmanager.logs import configure
 from openmanager.metering import metered
+from openmanager.notify import heartbeat
 from openmanager.watch.round import Report
 from openmanager.watch.rounds import run_message
 
@@ -24,7 +25,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     def out_of_time() -> bool:
         return bool(context.get_remaining_time_in_millis() < _RESERVE_MS)
 
-    failures, judged = [], 0
+    failures, judged, alive = [], 0, False
     for record in event["Records"]:
         report = Report(0)
         try:
@@ -36,6 +37,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
             failures.append({"itemIdentifier": record["messageId"]})
         else:
             judged += report.verdicts
+            alive = alive or report.alive
             log.info("round done", extra={"report": asdict(report)})
     if judged:
         try:
@@ -43,4 +45,6 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
             notify.deliver(int(time.time() * 1000), out_of_time)
         except StoreUnavailable as error:
             log.warning("notices wait for the next tick: %s", error)
+    # The first shard's worker is who knows.
+    heartbeat.beat(alive)
     return {"batchItemFailures": failures}

@@ -8,6 +8,7 @@ from openmanager import bill, notify
 from openmanager.demo.feeding import feed
 from openmanager.logs import configure
 from openmanager.metering import metered
+from openmanager.notify import heartbeat
 from openmanager.watch.rounds import tick
 
 # What is left of a function's time when it stops taking on more.
@@ -31,4 +32,5 @@ def handler(_event: dict[str, Any], context: Any) -> dict[str, Any]:
     told = notify.deliver(int(time.time() * 1000), out_of_time)
     if told.waiting:
         log.info("notices delivered", extra={"report": asdict(told)})
+    heartbeat.beat(report.alive and not report.failed)
     return asdict(report) | {"notices": asdict(told)}

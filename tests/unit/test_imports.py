@@ -197,6 +197,7 @@ FLOORS = [
         "values",
         "zones",
         "meter",
+        "stages",
     },
 ]
 # Neighbours on one floor that may know each other, and in which direction.

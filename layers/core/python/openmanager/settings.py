@@ -84,6 +84,7 @@ class Settings:
     web_adapter: bool
     prices: str
     cost_cap_usd: float | None
+    heartbeat_url: str
 
 
 def models_dir(env: Mapping[str, str]) -> Path:
@@ -130,6 +131,8 @@ def read_settings(env: Mapping[str, str]) -> Settings:
     # Set by the platform: https://vercel.com/docs/environment-variables/system-environment-variables
     # A request may take 300 s there (vercel.json), and what waits is not paid for by the processor.
     vercel = env.get("VERCEL", "") == "1"
+    # For receivers on one's own network: private addresses and plain http.
+    private = env.get("OPENMANAGER_NOTIFY_ALLOW_PRIVATE", "") == "1"
     return Settings(
         stage=stage,
         api_key=api_key,
@@ -151,8 +154,7 @@ def read_settings(env: Mapping[str, str]) -> Settings:
         jwt_keys=_keys("OPENMANAGER_JWT_KEYS", env.get("OPENMANAGER_JWT_KEYS", "")),
         oidc=_oidc(env, stage),
         encryption_keys=_keys("OPENMANAGER_ENCRYPTION_KEYS", env.get("OPENMANAGER_ENCRYPTION_KEYS", "")),
-        # For receivers on one's own network: private addresses and plain http.
-        notify_allow_private=env.get("OPENMANAGER_NOTIFY_ALLOW_PRIVATE", "") == "1",
+        notify_allow_private=private,
         # Calls of one caller in 15 minutes. On one's own machine a dashboard and its tests are one caller.
         request_limit=int(number("OPENMANAGER_REQUEST_LIMIT", 10_000 if stage == "local" else 100, 1, 1e6)),
         # Pushes of one key in 15 minutes: some 200 a second.
@@ -178,7 +180,16 @@ def read_settings(env: Mapping[str, str]) -> Settings:
         prices=env.get("OPENMANAGER_PRICES", ""),
         # What a month may cost, in USD; as it would cost more, senders are asked to push less often.
         cost_cap_usd=number("OPENMANAGER_COST_CAP", 0, 0.01, 1e9) if env.get("OPENMANAGER_COST_CAP") else None,
+        # Whom a round that went well is told to, for somebody outside to notice when none is (notify.heartbeat).
+        heartbeat_url=_heartbeat(env.get("OPENMANAGER_HEARTBEAT_URL", "").strip(), private),
     )
+
+
+def _heartbeat(url: str, private: bool) -> str:
+    """The error does not repeat the address: whoever knows it can say that all is well."""
+    if url and not (re.fullmatch(r"https?://[^\s/?#@]+(/[!-~]*)?", url) and (url[4] == "s" or private)):
+        raise InvalidSettings("OPENMANAGER_HEARTBEAT_URL: is not an address such as https://hc-ping.com/<uuid>")
+    return url
 
 
 def _cron_secret(env: Mapping[str, str], stage: str) -> str:
