@@ -6,6 +6,7 @@ from typing import Any
 
 from openmanager import bill, notify
 from openmanager.demo.feeding import feed
+from openmanager.notify import heartbeat
 from openmanager.watch import archiving, emf
 from openmanager.watch.rounds import tick
 from openmanager.web import OutsideScheduler, create_app, lambda_handler
@@ -30,6 +31,7 @@ def run_tick(_: OutsideScheduler) -> dict[str, Any]:
         bill.heed(report.minute // 60, time.time())
     told = notify.deliver(int(time.time() * 1000), lambda: time.monotonic() >= deadline)
     emf.write(report, began_s, ended_s, told)
+    heartbeat.beat(report.alive and not report.failed)
     return asdict(report) | {"notices": asdict(told)}
 
 

@@ -7,6 +7,7 @@ from typing import Annotated
 from openmanager import intake, logs
 from openmanager.security.scope import own
 from openmanager.sources import described, native, otlp, otlp_wire, prometheus, remote_write
+from openmanager.watch import deadman
 from openmanager.web import Agent, Depends, Header, Response, bounded_body, create_app, documented, lambda_handler
 from openmanager.web.problems import problem
 
@@ -25,7 +26,7 @@ def ingest(who: Agent, body: Body) -> dict[str, object]:
     """Samples in our JSON. Answers how many were taken, which were not and why, and when to push next."""
     now_ms = int(time.time() * 1000)
     parsed = own(native.parse(body, now_ms), who)
-    watched = intake.keep(parsed.pushes, now_ms)
+    watched = deadman.keep(parsed.pushes, now_ms)
     return {**native.answer(parsed), "next_push_s": intake.next_push_s(watched)}
 
 
@@ -35,7 +36,7 @@ def write(who: Agent, body: SnappyBody, content_type: ContentType = "") -> Respo
     version = remote_write.version_of(content_type)
     now_ms = int(time.time() * 1000)
     parsed = own(prometheus.parse(body, now_ms, version), who)
-    intake.keep(parsed.pushes, now_ms)
+    deadman.keep(parsed.pushes, now_ms)
     refusal = prometheus.refusal(parsed)
     response = problem(HTTPStatus.BAD_REQUEST, **refusal) if refusal else Response(status_code=204)
     if version == 2:
@@ -49,7 +50,7 @@ def metrics(who: Agent, body: Body, content_type: ContentType = "") -> Response:
     encoding = otlp_wire.encoding_of(content_type)
     now_ms = int(time.time() * 1000)
     parsed = own(otlp.parse(body, encoding, now_ms), who)
-    intake.keep(parsed.pushes, now_ms)
+    deadman.keep(parsed.pushes, now_ms)
     return Response(otlp.answer(parsed, encoding), media_type=encoding)
 
 

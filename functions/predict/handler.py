@@ -8,6 +8,7 @@ from openmanager import notify, tracing
 from openmanager.errors import StoreUnavailable
 from openmanager.logs import logger
 from openmanager.metering import metered
+from openmanager.notify import heartbeat
 from openmanager.stores.queue import read_trace
 from openmanager.watch import emf
 from openmanager.watch.round import Report
@@ -26,7 +27,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     def out_of_time() -> bool:
         return bool(context.get_remaining_time_in_millis() < _RESERVE_MS)
 
-    failures, judged = [], 0
+    failures, judged, alive = [], 0, False
     for record in event["Records"]:
         report, began_s = Report(0), time.time()
         with tracing.within(read_trace(record["body"])):
@@ -39,6 +40,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
                 failures.append({"itemIdentifier": record["messageId"]})
             else:
                 judged += report.verdicts
+                alive = alive or report.alive
                 log.info("round done", extra={"report": asdict(report)})
                 emf.write(report, began_s, time.time())
     if judged:
@@ -47,4 +49,6 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
             notify.deliver(int(time.time() * 1000), out_of_time)
         except StoreUnavailable as error:
             log.warning("notices wait for the next tick: %s", error)
+    # The first shard's worker is who knows.
+    heartbeat.beat(alive)
     return {"batchItemFailures": failures}

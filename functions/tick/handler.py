@@ -8,6 +8,7 @@ from openmanager import bill, notify
 from openmanager.demo.feeding import feed
 from openmanager.logs import logger
 from openmanager.metering import metered
+from openmanager.notify import heartbeat
 from openmanager.watch import emf
 from openmanager.watch.rounds import tick
 
@@ -35,4 +36,5 @@ def handler(_event: dict[str, Any], context: Any) -> dict[str, Any]:
     if told.waiting:
         log.info("notices delivered", extra={"report": asdict(told)})
     emf.write(report, began_s, ended_s, told)
+    heartbeat.beat(report.alive and not report.failed)
     return asdict(report) | {"notices": asdict(told)}

@@ -1,9 +1,11 @@
 """Settings that are there, well formed, and secret enough."""
 
 import re
+from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from openmanager.errors import InvalidSettings
+from openmanager.notify import guard
 from openmanager.settings import read_settings
 
 from infra.doctor.finding import Finding
@@ -14,12 +16,13 @@ NEEDED = ("UPSTASH_REDIS_REST_URL", "UPSTASH_REDIS_REST_TOKEN", "DATABASE_URL")
 # Words of examples, at the length that the settings want.
 _GUESSED = re.compile(r"change.?me|example|default|password|secret|openmanager|test[-_ ]|1234567890|abcdefgh", re.I)
 _FEW_SIGNS = 8
+_RESOLVE_S = 5.0
 CONSOLE = "copy it from the REST API section of the database in Upstash's console"
 
 
 def settings(place: Place) -> list[Finding]:
     """Whether the functions would start with these settings, and what of them is weak or left out."""
-    found = [*_needed(place), *_addresses(place), *_secrets(place)]
+    found = [*_needed(place), *_addresses(place), *_secrets(place), *_heartbeat(place)]
     try:
         read_settings(place.env)
     except InvalidSettings as error:
@@ -83,6 +86,32 @@ def _addresses(place: Place) -> list[Finding]:
             )
         )
     return found
+
+
+def _heartbeat(place: Place) -> list[Finding]:
+    """Whether somebody outside would notice that all of it is dead."""
+    url = place.env.get("OPENMANAGER_HEARTBEAT_URL", "").strip()
+    if place.local and not url:
+        return []
+    if not url:
+        return [
+            Finding(
+                CHECK,
+                "warning",
+                "OPENMANAGER_HEARTBEAT_URL: not set, so nobody outside notices when all of it stops",
+                "set it to the address of a check that expects a ping a minute, of healthchecks.io or one like it",
+            )
+        ]
+    host = urlsplit(url).hostname or ""
+    try:
+        found = guard.resolved(host, 443, _RESOLVE_S)
+    except guard.Unresolved as error:
+        return [Finding(CHECK, "failed", f"OPENMANAGER_HEARTBEAT_URL: {error}", _how_to_set(place))]
+    private = place.env.get("OPENMANAGER_NOTIFY_ALLOW_PRIVATE", "") == "1"
+    if not private and not any(guard.may_receive(ip_address(address)) for address in found):
+        what = f"OPENMANAGER_HEARTBEAT_URL: {host} is at {found[0]}, which is not a public address"
+        return [Finding(CHECK, "failed", what, "take another, or set OPENMANAGER_NOTIFY_ALLOW_PRIVATE to 1")]
+    return []
 
 
 def _secrets(place: Place) -> list[Finding]:

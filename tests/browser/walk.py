@@ -5,7 +5,7 @@ from typing import Any
 
 from tests.browser.chromium import Watched
 
-SETTINGS = ("rules", "quiet", "notifications", "access", "cost", "personal")
+SETTINGS = ("rules", "quiet", "notifications", "access", "cost", "health", "personal")
 
 # Sums the tally and asks that the cards on the screen have figures: the fleet is there and drawn.
 _THERE = """(n) => {

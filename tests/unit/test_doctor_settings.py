@@ -18,6 +18,8 @@ STRONG = {
     "UPSTASH_REDIS_REST_URL": "https://eu1-good-1.upstash.io",
     "UPSTASH_REDIS_REST_TOKEN": "a-token",
     "DATABASE_URL": "postgresql://u:p@db.invalid/om?sslmode=require",
+    # A public address, so that no name need be asked for.
+    "OPENMANAGER_HEARTBEAT_URL": "https://1.1.1.1/ping/1",
 }
 
 
@@ -26,7 +28,7 @@ def told(**changes: str) -> list[tuple[str, str]]:
 
 
 def test_good_settings_are_one_line() -> None:
-    assert told() == [("ok", "8 are set and read well")]
+    assert told() == [("ok", "9 are set and read well")]
 
 
 @pytest.mark.parametrize(
@@ -48,6 +50,10 @@ def test_good_settings_are_one_line() -> None:
         ({"OPENMANAGER_JWT_KEYS": ""}, "warning", "OPENMANAGER_JWT_KEYS: not set, so nobody can log in"),
         ({"OPENMANAGER_ENCRYPTION_KEYS": ""}, "warning", "are stored as they are"),
         ({"OPENMANAGER_CRON_SECRET": STRONG["OPENMANAGER_API_KEY"]}, "warning", "CRON_SECRET: is also another secret"),
+        ({"OPENMANAGER_HEARTBEAT_URL": ""}, "warning", "nobody outside notices when all of it stops"),
+        ({"OPENMANAGER_HEARTBEAT_URL": "http://1.1.1.1/1"}, "failed", "HEARTBEAT_URL: is not an address such as"),
+        ({"OPENMANAGER_HEARTBEAT_URL": "https://10.0.0.9/1"}, "failed", "is at 10.0.0.9, which is not a public"),
+        ({"OPENMANAGER_HEARTBEAT_URL": "https://nobody.invalid/1"}, "failed", "nobody.invalid could not be resolved"),
         ({"OPENMANAGER_SHARDS": "many"}, "failed", "OPENMANAGER_SHARDS: 'many' is not a number"),
     ],
 )

@@ -38,7 +38,8 @@ DATABASE = {
 }  # fmt: skip
 GROUPS = {
     "database": DATABASE,
-    "encryption": {"tick", "predict", "cron", "notifications"},
+    # Who tells people; ingest where no round comes (openmanager.watch.deadman).
+    "encryption": {"tick", "predict", "cron", "notifications", "ingest"},
     "cron": {"cron"},
     "model": {"assistant"},
 }

@@ -199,6 +199,7 @@ FLOORS = [
         "zones",
         "meter",
         "tracing",
+        "stages",
     },
 ]
 # Neighbours on one floor that may know each other, and in which direction.

@@ -37,7 +37,7 @@ export const local = (s) => new Date(s * 1000 - new Date(s * 1000).getTimezoneOf
 
 /** What an alert watches, seen from what it says (as notices do: openmanager.notify.message). */
 export function kindOf({ rule, facts = {} }) {
-  const told = [["silent_s", "offline"], ["horizon_minutes", "failure"], ["outcome", "exhaustion"], ["contributions", "anomaly"], ["model", "quality"], ["metric", "threshold"]];
+  const told = [["silent_s", "offline"], ["horizon_minutes", "failure"], ["outcome", "exhaustion"], ["contributions", "anomaly"], ["model", "quality"], ["stage", "age"], ["waited_s", "rounds"], ["silent_servers", "arrivals"], ["metric", "threshold"]];
   const named = { offline: "offline", anomaly: "anomaly", failure: "failure", prediction_quality: "quality" };
   return told.find(([name]) => name in facts)?.[1] ?? named[rule] ?? "other";
 }
@@ -66,9 +66,10 @@ export function factOf(alert) {
     return earliest === undefined ? "" : t("alerts.fact.exhaustion", range(earliest, latest), latest == null || latest < 30);
   }
   if (kind === "quality") return facts.model ?? "";
+  if (kind === "age") return t("alerts.fact.value", percent(value), percent(limit));
   if (value === null) return "";
   if (kind === "threshold") return t("alerts.fact.value", number(value, unitOf(facts.metric)), number(limit, unitOf(facts.metric)));
-  if (kind === "offline") return "";
+  if (["offline", "rounds", "arrivals"].includes(kind)) return "";
   if (kind === "failure") return t("alerts.fact.failure", percent(100 * value), duration(60 * (facts.horizon_minutes ?? 30)));
   if (kind === "anomaly") return t("alerts.fact.anomaly", number(value));
   return number(value);
@@ -86,7 +87,7 @@ export function unitOf(metric = "") {
 function reasonOf(alert) {
   const [kind] = alert.suppressed.split(/[ :]/);
   const rest = alert.suppressed.slice(kind.length).replace(/^[: ]+/, "");
-  if (kind === "parent") return t("alerts.suppressed.parent", rest.split(" ")[0]);
+  if (kind === "parent") return rest[0] === "@" ? t("alerts.suppressed.arrivals") : t("alerts.suppressed.parent", rest.split(" ")[0]);
   if (kind !== "silence") return t(`alerts.suppressed.${kind}`, rest);
   const by = silenceOf(alert);
   return t("alerts.suppressed.silence", by ? clock(by.end) : "–", by?.by ?? "");
@@ -115,7 +116,7 @@ export function AlertRow({ alert, shelf, compact = false }) {
   </li>`;
 }
 
-// Alerts about our own predictions belong to no server.
+// Alerts about ourselves belong to no server.
 const serverLink = (server) => (server[0] === "@" ? html`<span>${t("alerts.ourselves")}</span>` : html`<a href=${href(serverPath(server))}>${server}</a>`);
 
 function Actions({ alert, shelf, what, compact }) {

@@ -6,7 +6,9 @@ import { t } from "../lib/i18n.js";
 import { Confirm, Field, Form, Panel } from "./forms.js";
 import { Problem, useLoad } from "../lib/ui.js";
 
-const KINDS = ["threshold", "exhaustion", "anomaly", "failure", "offline", "quality"];
+const KINDS = ["threshold", "exhaustion", "anomaly", "failure", "offline"];
+// Rules without levels: what they watch is there or not.
+const PLAIN = ["offline", "arrivals"];
 const LEVELS = ["warning", "critical", "recover_warning", "recover_critical"];
 const MINUTES = ["for_min", "keep_firing_min", "repeat_min", "escalate_min"];
 const METRICS = [
@@ -37,15 +39,15 @@ export function Rules() {
 
 /** What a rule says in words: from where on, and for how long. */
 function levels(rule) {
-  if (rule.kind === "offline") return t("rules.offline");
-  const unit = { threshold: rule.metric.endsWith("utilization") || rule.metric.startsWith("memory") || rule.metric === "disk_busy" ? "%" : "", exhaustion: t("rules.hours") }[rule.kind] || "";
+  if (PLAIN.includes(rule.kind)) return t(`rules.${rule.kind}`);
+  const unit = { threshold: rule.metric.endsWith("utilization") || rule.metric.startsWith("memory") || rule.metric === "disk_busy" ? "%" : "", exhaustion: t("rules.hours"), age: "%", rounds: t("rules.minutes") }[rule.kind] || "";
   const sign = rule.kind === "exhaustion" || rule.kind === "quality" || !rule.above ? "≤" : "≥";
   return ["warning", "critical"].filter((key) => rule[key] !== null).map((key) => html`<span class="level"><span class="note">${t(`severity.${key}`)}</span> ${sign} ${rule[key]}${unit}</span>`);
 }
 
 export function ruleName(rule) {
   const key = `rules.name.${rule.kind}`;
-  return t(key, rule.metric && t(`metric.${rule.metric}`));
+  return t(key, rule.metric && t(`${rule.kind === "age" ? "health" : "metric"}.${rule.metric}`));
 }
 
 function Row({ rule, open, toggle, done, reload }) {
@@ -73,12 +75,12 @@ function Editor({ rule, done, cancel, fresh }) {
   const [given, set] = useState(() => ({ ...rule, servers: (rule.servers || []).join(", "), roles: (rule.roles || []).join(", ") }));
   const change = (name) => (value) => set((before) => ({ ...before, [name]: value }));
   const run = async () => done(await put(`/api/rules/${encodeURIComponent(given.id)}`, body(given)));
-  const levelled = given.kind !== "offline";
+  const levelled = !PLAIN.includes(given.kind);
   return html`<${Form} run=${run} submit=${t("parts.save")} cancel=${cancel}>${(error) => {
     const field = (name, more) => html`<${Field} label=${t(`rules.${name}`)} name=${name} value=${given[name]} set=${change(name)} error=${error} ...${more} />`;
     return html`
       ${fresh && html`<div class="fields">${field("id", { hint: t("rules.id_hint") })}
-        ${field("kind", { options: KINDS.filter((k) => k !== "quality").map((k) => [k, t(`rules.kind.${k}`)]) })}
+        ${field("kind", { options: KINDS.map((k) => [k, t(`rules.kind.${k}`)]) })}
         ${["threshold", "exhaustion"].includes(given.kind) && field("metric", { options: (given.kind === "exhaustion" ? BOUNDED : METRICS).map((m) => [m, t(`metric.${m}`)]) })}</div>`}
       ${levelled && html`<p class="note">${t(`rules.unit.${given.kind}`)}</p><div class="fields">${LEVELS.map((name) => field(name, { type: "number", step: "any", inputmode: "decimal" }))}</div>`}
       <div class="fields">${MINUTES.map((name) => field(name, { type: "number", min: 0, inputmode: "numeric" }))}
@@ -96,8 +98,8 @@ function body(given) {
   for (const name of LEVELS) out[name] = number(given[name]);
   for (const name of [...MINUTES, "weekly_budget"]) out[name] = number(given[name]) ?? 0;
   for (const name of ["servers", "roles"]) out[name] = names(given[name]);
-  if (!["threshold", "exhaustion"].includes(given.kind)) out.metric = "";
-  if (given.kind === "offline") for (const name of LEVELS) out[name] = null;
+  if (!["threshold", "exhaustion", "age"].includes(given.kind)) out.metric = "";
+  if (PLAIN.includes(given.kind)) for (const name of LEVELS) out[name] = null;
   return out;
 }
 

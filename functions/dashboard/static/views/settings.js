@@ -1,4 +1,4 @@
-// #/settings: what is watched, when nobody is told, who is told, who may come in, what it costs, how this page looks.
+// #/settings: what is watched, when nobody is told, who is told, who may come in, what it costs, how late it is, how this page looks.
 
 import { html, useState } from "../vendor/preact.js";
 import { logOut, may, put, session } from "../lib/api.js";
@@ -7,6 +7,7 @@ import { go } from "../lib/router.js";
 import { Field, Form, Panel } from "./forms.js";
 import { Tabs } from "../lib/ui.js";
 import { Cost } from "./settings-cost.js";
+import { Health } from "./settings-health.js";
 import { Quiet } from "./settings-quiet.js";
 import { Rules } from "./settings-rules.js";
 import { Access, Notifications } from "./settings-admin.js";
@@ -17,6 +18,7 @@ const SECTIONS = [
   ["notifications", Notifications, "operator"],
   ["access", Access, "admin"],
   ["cost", Cost, "viewer"],
+  ["health", Health, "viewer"],
   ["personal", Personal, "viewer"],
 ];
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from openmanager.catalog import METRICS, STATUSES, Metric
+from openmanager.stages import BOUNDS_S, STAGES, ages, is_age
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 # Unit of the catalogue -> how Prometheus' names end, and how many of the unit are one of Prometheus' base units:
@@ -46,10 +47,12 @@ def exposition(
     counted: Mapping[str, Mapping[str, int]],
     buckets_ms: Sequence[int],
     version: str,
+    objectives: Mapping[str, float] | None = None,
 ) -> str:
     """The text. `servers` as `fleet.listing` has them, `alerts` as `oncall.standing.open_alerts`.
 
-    `counted` is all that was ever counted, by function and quantity, durations in `buckets_ms` among it.
+    `counted` is all that was ever counted, by function and quantity, durations in `buckets_ms` among it; `objectives`
+    how old what passes each stage may be, in s.
     """
 
     def lines() -> Iterator[str]:
@@ -85,6 +88,7 @@ def exposition(
         ]
         yield from _family("answers_total", "counter", "Answers of a function by their status.", answers)
         yield from _durations(counted, buckets_ms)
+        yield from _stages(counted, objectives)
 
     return "".join(f"{line}\n" for line in lines())
 
@@ -148,6 +152,32 @@ def _durations(counted: Mapping[str, Mapping[str, int]], buckets_ms: Sequence[in
     if rows:
         yield from _head(name, "histogram", "How long invocations of a function took.")
         yield from rows
+
+
+def _stages(counted: Mapping[str, Mapping[str, int]], objectives: Mapping[str, float] | None) -> Iterator[str]:
+    """The ages of what passed each stage, whichever functions saw it pass."""
+    sums: Counter[str] = Counter()
+    for of_function in counted.values():
+        sums.update({name: amount for name, amount in of_function.items() if is_age(name)})
+    found = {stage: passed for stage in STAGES if (passed := ages(sums, stage)).count}
+    name, rows = "stage_age_seconds", list[str]()
+    for stage, passed in found.items():
+        under = 0
+        for bound in BOUNDS_S:
+            under += passed.within.get(bound, 0)
+            rows.append(_sample(f"{name}_bucket", {"stage": stage, "le": f"{bound:g}"}, under))
+        rows.append(_sample(f"{name}_bucket", {"stage": stage, "le": "+Inf"}, passed.count))
+        rows.append(_sample(f"{name}_sum", {"stage": stage}, passed.sum_s))
+        rows.append(_sample(f"{name}_count", {"stage": stage}, passed.count))
+    if rows:
+        yield from _head(name, "histogram", "How old samples, verdicts, notices and events are as they pass a stage.")
+        yield from rows
+    late = [({"stage": stage}, float(passed.late)) for stage, passed in found.items()]
+    yield from _family("stage_late_total", "counter", "Of these, those older than their stage's objective.", late)
+    yield from _family(
+        "stage_objective_seconds", "gauge", "How old at most 95 % of what passes a stage may be.",
+        [({"stage": stage}, seconds) for stage, seconds in (objectives or {}).items()],
+    )  # fmt: skip
 
 
 def _family(name: str, kind: Kind, text: str, rows: Sequence[tuple[Labels, float]]) -> Iterator[str]:

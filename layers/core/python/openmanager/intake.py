@@ -11,12 +11,14 @@ from collections.abc import Callable, Sequence
 from openmanager import tracing
 from openmanager.errors import InvalidSettings, StoreUnavailable
 from openmanager.settings import settings
-from openmanager.stores import cadence
+from openmanager.stores import cadence, stages
 from openmanager.stores.segments import store_pushes, told_minutes
 from openmanager.telemetry.samples import Push
 
 # For this long after a failure Redis is not asked again, so that senders need not wait for it each time.
 _AWAY_S = 10.0
+# What is older than this when it comes is history, which is neither late nor on time.
+_NEWS_MS = 3_600_000
 # Pushes put back at once; a round trip each way, well within any function's time.
 _REFILL = 200
 
@@ -46,10 +48,12 @@ def _kept(pushes: Sequence[Push], now_ms: int) -> bool:
         except StoreUnavailable:
             _away_until = time.monotonic() + _AWAY_S
         else:
+            _count_ages(pushes, now_ms)
             if _owed:
                 _owed = refill(now_ms) > 0
             return watched
     _keep_in_postgres(pushes, now_ms)
+    _count_ages(pushes, now_ms)
     _owed = True
     return False
 
@@ -72,6 +76,13 @@ def next_push_s(watched: bool) -> int:
     s = settings()
     usual = min(s.watched_interval_s, s.push_interval_s) if watched else s.push_interval_s
     return max(usual, cadence.known().push_s)
+
+
+def _count_ages(pushes: Sequence[Push], now_ms: int) -> None:
+    """How old each push's newest sample is; a history that somebody hands in later is no sample that came late."""
+    for push in pushes:
+        if len(push.samples) and (age_ms := now_ms - int(push.samples.times[-1])) <= _NEWS_MS:
+            stages.passed("ingest", age_ms)
 
 
 def _keep_in_postgres(pushes: Sequence[Push], now_ms: int) -> None:

@@ -9,6 +9,8 @@ from collections import Counter
 from collections.abc import Mapping
 from contextvars import ContextVar
 
+from openmanager import stages
+
 # The upper ends of classes of durations, in ms.
 BUCKETS_MS = (10, 50, 200, 1000, 5000)
 # Quantity -> what it is, in the unit that it is counted in. Whole numbers all of them.
@@ -28,6 +30,7 @@ QUANTITIES: Mapping[str, str] = {
     "verdicts": "minutes of servers that were judged",
     "anomalies": "judged minutes that were anomalous",
     "inference_us": "how long models computed, in microseconds",
+    **dict(stages.quantities()),
 }
 # Whose work is being done. Threads that serve all of a process belong to nobody.
 SHARED = "shared"
@@ -41,6 +44,14 @@ def count(quantity: str, amount: int = 1) -> None:
     """Add to one of QUANTITIES for the function at work."""
     with _lock:
         _counted[FUNCTION.get(), quantity] += amount
+
+
+def count_all(amounts: Mapping[str, int]) -> None:
+    """Add to several of QUANTITIES at once."""
+    function = FUNCTION.get()
+    with _lock:
+        for quantity, amount in amounts.items():
+            _counted[function, quantity] += amount
 
 
 def take() -> dict[tuple[str, str], int]:

@@ -84,6 +84,7 @@ class Settings:
     web_adapter: bool
     prices: str
     cost_cap_usd: float | None
+    heartbeat_url: str
 
 
 @frozen
@@ -152,6 +153,8 @@ def read_settings(env: Mapping[str, str]) -> Settings:
         raise InvalidSettings(f"OPENMANAGER_API_KEY: needs at least {MIN_SECRET_LENGTH} characters")
     # Set by the platform: https://vercel.com/docs/environment-variables/system-environment-variables
     vercel = env.get("VERCEL", "") == "1"
+    # For receivers on one's own network: private addresses and plain http.
+    private = env.get("OPENMANAGER_NOTIFY_ALLOW_PRIVATE", "") == "1"
 
     def number(name: str) -> float:
         here = vercel and name == "OPENMANAGER_STREAM_WINDOW_S"
@@ -175,8 +178,7 @@ def read_settings(env: Mapping[str, str]) -> Settings:
         jwt_keys=_keys("OPENMANAGER_JWT_KEYS", env.get("OPENMANAGER_JWT_KEYS", "")),
         oidc=_oidc(env, stage),
         encryption_keys=_keys("OPENMANAGER_ENCRYPTION_KEYS", env.get("OPENMANAGER_ENCRYPTION_KEYS", "")),
-        # For receivers on one's own network: private addresses and plain http.
-        notify_allow_private=env.get("OPENMANAGER_NOTIFY_ALLOW_PRIVATE", "") == "1",
+        notify_allow_private=private,
         request_limit=int(number("OPENMANAGER_REQUEST_LIMIT")),
         ingest_limit=int(number("OPENMANAGER_INGEST_LIMIT")),
         # The second is what our own page has where the feed streams from another address than the page comes from.
@@ -200,7 +202,16 @@ def read_settings(env: Mapping[str, str]) -> Settings:
         prices=env.get("OPENMANAGER_PRICES", ""),
         # What a month may cost, in USD; as it would cost more, senders are asked to push less often.
         cost_cap_usd=number("OPENMANAGER_COST_CAP") or None,
+        # Whom a round that went well is told to, for somebody outside to notice when none is (notify.heartbeat).
+        heartbeat_url=_heartbeat(env.get("OPENMANAGER_HEARTBEAT_URL", "").strip(), private),
     )
+
+
+def _heartbeat(url: str, private: bool) -> str:
+    """The error does not repeat the address: whoever knows it can say that all is well."""
+    if url and not (re.fullmatch(r"https?://[^\s/?#@]+(/[!-~]*)?", url) and (url[4] == "s" or private)):
+        raise InvalidSettings("OPENMANAGER_HEARTBEAT_URL: is not an address such as https://hc-ping.com/<uuid>")
+    return url
 
 
 def _number(env: Mapping[str, str], name: str, bounds: Number, stage: str) -> float:

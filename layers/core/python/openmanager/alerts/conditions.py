@@ -5,6 +5,7 @@ from typing import Any
 
 from openmanager.alerts.machine import Condition
 from openmanager.alerts.rules import Rule, Severity
+from openmanager.stages import Ages
 
 _HOUR_S = 3600
 Said = Mapping[str, Any]
@@ -71,6 +72,24 @@ def _quality(rule: Rule, said: Said, _: Mapping[str, float]) -> Condition:
     return _graded(rule, skills[worst], {"model": worst, "skills": dict(skills)}, low_is_worse=True)
 
 
+def _age(rule: Rule, said: Said, _: Mapping[str, float]) -> Condition:
+    ages: Ages = said["age"][rule.metric]
+    # Nothing that passed is nothing that was late.
+    facts = {"stage": rule.metric, "events": ages.count, "late": ages.late, "p95_s": ages.p95_s}
+    return _graded(rule, 100 * ages.late_share, facts)
+
+
+def _rounds(rule: Rule, said: Said, _: Mapping[str, float]) -> Condition:
+    return _graded(rule, said["rounds"], {"waited_s": round(said["rounds"] * 60)})
+
+
+def _arrivals(_: Rule, said: Said, __: Mapping[str, float]) -> Condition:
+    silence = said["arrivals"]
+    level: Severity | None = "critical" if silence["over"] else None
+    facts = {"silent_servers": silence["servers"]}
+    return Condition(level, level, value=silence["silent_s"], limit=silence["allowed_s"], facts=facts)
+
+
 _KINDS = {
     "threshold": _threshold,
     "offline": _offline,
@@ -78,6 +97,9 @@ _KINDS = {
     "failure": _failure,
     "exhaustion": _exhaustion,
     "quality": _quality,
+    "age": _age,
+    "rounds": _rounds,
+    "arrivals": _arrivals,
 }
 
 

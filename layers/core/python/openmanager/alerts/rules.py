@@ -8,13 +8,18 @@ from typing import Any, Literal, get_args
 from openmanager.alerts.texts import MOST_NAMES, NAMES, are_names
 from openmanager.catalog import METRIC
 from openmanager.errors import InvalidInput
+from openmanager.stages import STAGES, TOLERATED
 from openmanager.values import frozen
 from openmanager.whole import whole
 
-Kind = Literal["threshold", "offline", "anomaly", "failure", "exhaustion", "quality"]
+Kind = Literal["threshold", "offline", "anomaly", "failure", "exhaustion", "quality", "age", "rounds", "arrivals"]
 Severity = Literal["warning", "critical"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 PREDICTIVE: frozenset[Kind] = frozenset({"failure", "exhaustion"})
+# What is said of no server but of us.
+OF_OURSELVES: frozenset[Kind] = frozenset({"quality", "age", "rounds", "arrivals"})
+# What is there or not: always critical, without levels.
+_PLAIN: frozenset[Kind] = frozenset({"offline", "arrivals"})
 MAX_RULES = 200
 ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _WEEK_MIN = 7 * 1440
@@ -29,7 +34,11 @@ class Rule:
     anomaly: the smoothed reconstruction error as a multiple of the server's own threshold.
     failure: the probability of an incident within 30 minutes.
     exhaustion: hours until the metric may cross its limit, at the earliest; `above` does not matter.
-    quality: the lowest skill of our own predictions by the ledger (below 0: worse than no model); of no server but us.
+    Of no server but us (OF_OURSELVES):
+    quality: the lowest skill of our own predictions by the ledger (below 0: worse than no model).
+    age: percent of the last hour's events that were late at a stage, which is the `metric` (openmanager.stages).
+    rounds: minutes for which samples have waited for any round to be committed (watch.deadman).
+    arrivals: no samples of any server, for as long as their cadences allow; always critical.
 
     `for_min` minutes a condition must hold before it fires, `keep_firing_min` minutes it must be over before it is
     resolved. Unacknowledged alerts are told again every `repeat_min` and escalated once after `escalate_min` (0: no).
@@ -61,7 +70,7 @@ class Rule:
 
     def concerns(self, server: str, role: str) -> bool:
         """Whether the rule watches this server."""
-        if not self.enabled or (self.kind == "quality") != (server == OURSELVES):
+        if not self.enabled or (self.kind in OF_OURSELVES) != (server == OURSELVES):
             return False
         return (not self.servers or server in self.servers) and (not self.roles or role in self.roles)
 
@@ -97,8 +106,25 @@ DEFAULTS: tuple[Rule, ...] = (
         for metric in ("filesystem_utilization", "memory_used_effective", "swap_utilization")
     ),
     Rule("prediction_quality", "quality", warning=0.0, recover_warning=0.02, keep_firing_min=60, repeat_min=7 * 1440),
+    # An hour's share moves slowly, and what has to be done about it is no matter of minutes.
+    *(
+        Rule(
+            f"{stage}_age",
+            "age",
+            stage,
+            warning=100 * TOLERATED,
+            recover_warning=60 * TOLERATED,
+            for_min=5,
+            keep_firing_min=15,
+            repeat_min=1440,
+        )
+        for stage in STAGES
+    ),
+    # Ticks come every minute: five that did nothing are no accident (infra/cloud/alarms.yml takes it for the same).
+    Rule("rounds", "rounds", critical=5, keep_firing_min=2),
+    Rule("arrivals", "arrivals", keep_firing_min=2, repeat_min=60),
 )
-# Whose alerts those about our own predictions are; no server can have this name (openmanager.names).
+# Whose alerts those about ourselves are; no server can have this name (openmanager.names).
 OURSELVES = "@openmanager"
 _LARGEST = 1e15
 _NUMBERS = {"warning", "critical", "recover_warning", "recover_critical"}
@@ -119,7 +145,10 @@ def _described(name: str) -> dict[str, Any]:
     if name == "kind":
         return {"enum": list(KINDS)}
     if name == "metric":
-        return {"enum": [*METRIC, ""], "description": "of the kinds threshold and exhaustion"}
+        return {
+            "enum": [*METRIC, *STAGES, ""],
+            "description": "of the kinds threshold and exhaustion; of the kind age the stage",
+        }
     return {"type": "string", "description": "that of the address, or left out"}
 
 
@@ -190,14 +219,15 @@ def _check(rule: Rule) -> None:
         raise InvalidInput("id", "must be 1 to 64 letters, digits, '-', '_' or '.'")
     if rule.kind not in KINDS:
         raise InvalidInput("kind", f"{rule.kind!r} is none of {', '.join(KINDS)}")
-    needs_metric = rule.kind in ("threshold", "exhaustion")
-    if needs_metric and rule.metric not in METRIC:
-        raise InvalidInput("metric", f"{rule.metric!r} is not in the catalogue")
+    needs_metric = rule.kind in ("threshold", "exhaustion", "age")
+    if needs_metric and rule.metric not in (STAGES if rule.kind == "age" else METRIC):
+        known = f"none of {', '.join(STAGES)}" if rule.kind == "age" else "not in the catalogue"
+        raise InvalidInput("metric", f"{rule.metric!r} is {known}")
     if rule.kind == "exhaustion" and METRIC[rule.metric].high is None:
         raise InvalidInput("metric", f"{rule.metric!r} has no natural limit to run into")
     if not needs_metric and rule.metric:
         raise InvalidInput("metric", f"a rule of kind {rule.kind} takes none")
-    if rule.kind != "offline" and rule.warning is None and rule.critical is None:
+    if rule.kind not in _PLAIN and rule.warning is None and rule.critical is None:
         raise InvalidInput("warning", "a rule needs a warning or a critical level")
     low_is_worse = rule.kind in ("exhaustion", "quality") or (rule.kind == "threshold" and not rule.above)
     sign = -1 if low_is_worse else 1

@@ -37,6 +37,14 @@ class Cursor:
             and place(self.live) <= place(other.live)
         )
 
+    def age_ms(self, before: "Cursor", now_ms: float) -> float | None:
+        """How long ago the newest event or verdict since an earlier cursor was committed; None if there is none.
+
+        A place in a stream begins with the instant at which Redis took the entry.
+        """
+        news = [there for here, there in ((before.feed, self.feed), (before.said, self.said)) if here != there]
+        return now_ms - max(place(there)[0] for there in news) if news else None
+
     def lower(self, other: "Cursor") -> "Cursor":
         """In each stream the earlier place of the two."""
         return replace(

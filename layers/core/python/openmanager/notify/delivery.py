@@ -19,7 +19,7 @@ from openmanager.errors import InvalidInput
 from openmanager.notify.entries import Entry, plan, read_entry, settled, unreadable
 from openmanager.notify.outcome import LIMIT_S, Outcome
 from openmanager.notify.targets import Target, parse
-from openmanager.stores import outbox
+from openmanager.stores import outbox, stages
 from openmanager.values import mutable
 
 # A tick's minute: who died within it is succeeded by the next.
@@ -145,9 +145,18 @@ def _settle(results: Sequence[tuple[Entry, Outcome, threading.Event]], run: _Run
     for _, _, done in results:
         done.set()
     moves = [s.move for s in settlements]
+    _count_ages(results, moves, run.now_ms())
     report.delivered += moves.count("gone")
     report.later += moves.count("stay")
     report.failed += moves.count("park")
+
+
+def _count_ages(results: Sequence[tuple[Entry, Outcome, threading.Event]], moves: Sequence[str], now_ms: int) -> None:
+    """How old notices were as they were settled. Tests tell of nothing; what nobody will ever take is late."""
+    for (entry, _, _), move in zip(results, moves, strict=True):
+        if move != "stay" and entry.notice.event != "test":
+            # It happened in the minute that begins then.
+            stages.passed("notice", now_ms - (entry.notice.at + 60) * 1000, late=move == "park")
 
 
 def _work(

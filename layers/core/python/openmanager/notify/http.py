@@ -113,6 +113,17 @@ def post(
 
     `anywhere` is for addresses of the settings, which may be private; all others are somebody's who may set targets.
     """
+    return _ask("POST", url, headers, body, limit_s, most_bytes, anywhere)
+
+
+def get(url: str, limit_s: float) -> Reply:
+    """GET in the same way, of an address that is held to be public. Raises as `post` does."""
+    return _ask("GET", url, {}, b"", limit_s, MAX_ANSWER_BYTES, anywhere=False)
+
+
+def _ask(
+    method: str, url: str, headers: Mapping[str, str], body: bytes, limit_s: float, most_bytes: int, anywhere: bool
+) -> Reply:
     if not anywhere:
         guard.check_scheme(url)
     backend = _Checked(time.monotonic() + limit_s, anywhere)
@@ -120,7 +131,7 @@ def post(
     sent = [*ours.items(), *headers.items()]
     with (
         httpcore.ConnectionPool(ssl_context=tls(), network_backend=backend) as pool,
-        pool.stream("POST", url, headers=sent, content=body) as response,
+        pool.stream(method, url, headers=sent, content=body) as response,
     ):
         answer = b""
         for part in response.iter_stream():

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from openmanager.alerts.rules import OURSELVES
 from openmanager.notify.notice import Notice
 from openmanager.notify.words import WORDS, Words, amount, clock, duration, share
 from openmanager.values import frozen
@@ -57,7 +58,9 @@ def compose(notice: Notice, language: str, timezone: str) -> Message:
     words = WORDS[language]
     facts = _Facts(notice.facts)
     about = _subject(notice, facts, words)
-    title = f"[{_tag(notice, words)}] {notice.server}: {about}" if notice.server else f"[{_tag(notice, words)}] {about}"
+    # What is said of ourselves is of no server.
+    who = "OpenManager" if notice.server == OURSELVES else notice.server
+    title = f"[{_tag(notice, words)}] {who}: {about}" if who else f"[{_tag(notice, words)}] {about}"
     lines = tuple((label, one_line(value)) for label, value in _lines(notice, facts, words, timezone))
     return Message(one_line(title), lines, tuple((one_line(k), v) for k, v in notice.links.items() if _is_link(v)))
 
@@ -93,6 +96,9 @@ class _Facts:
             ("horizon_minutes", "failure"),
             ("earliest_s", "exhaustion"),
             ("contributions", "anomaly"),
+            ("stage", "age"),
+            ("waited_s", "rounds"),
+            ("silent_servers", "arrivals"),
             ("metric", "threshold"),
         )
         return next((kind for name, kind in telling if name in self._facts), "")
@@ -113,13 +119,18 @@ def _subject(notice: Notice, facts: _Facts, words: Words) -> str:
     said = _headline(facts, words) if now else ""
     subject = words.subjects.get(facts.kind, "")
     if not said and subject and ("{metric}" not in subject or facts.text("metric")):
-        said = subject.format(metric=_metric(facts, words))
+        said = subject.format(metric=_metric(facts, words), stage=_stage(facts, words))
     return said or notice.title or notice.rule
 
 
 def _metric(facts: _Facts, words: Words) -> str:
     key = facts.text("metric")
     return words.metrics.get(key, key)
+
+
+def _stage(facts: _Facts, words: Words) -> str:
+    key = facts.text("stage")
+    return words.stages.get(key, key)
 
 
 def _headline(facts: _Facts, words: Words) -> str:
@@ -139,6 +150,12 @@ def _headline(facts: _Facts, words: Words) -> str:
         kind = "exhaustion" if facts.number("latest_s") is not None else "exhaustion_open"
     elif kind == "quality" and value is not None and facts.text("model"):
         places |= {"value": f"{value:.2f}", "model": facts.text("model")}
+    elif kind == "age" and value is not None and limit is not None and facts.text("stage"):
+        places |= {"stage": _stage(facts, words), "value": share(value / 100), "limit": share(limit / 100)}
+    elif kind == "rounds" and (waited := facts.number("waited_s")) is not None:
+        places["silence"] = duration(waited, words)
+    elif kind == "arrivals" and value is not None and (count := facts.number("silent_servers")) is not None:
+        places |= {"silence": duration(value, words), "servers": f"{count:.0f}"}
     else:
         return ""
     return words.headlines[kind].format(**places)

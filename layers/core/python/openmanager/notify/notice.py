@@ -19,9 +19,10 @@ class Notice:
     """What people are to be told of. `since` is when the alert's condition began, `at` when this happened (s).
 
     `facts` are figures of the round. Those that texts know: `kind` (threshold, offline, anomaly, failure, exhaustion,
-    quality), `metric`, `model`, `value`, `limit`, `silent_s`, `horizon_minutes`, `earliest_s`, `latest_s`, `coverage`,
-    `contributions` (metric -> share), `suppressed` (how many alerts this one explains), `by`, `note`; and
-    `worst_severity`, the highest that the alert reached, by which those who were told of it are told of its end.
+    quality, age, rounds, arrivals), `metric`, `model`, `value`, `limit`, `silent_s`, `horizon_minutes`, `earliest_s`,
+    `latest_s`, `coverage`, `contributions` (metric -> share), `stage`, `waited_s`, `silent_servers`, `suppressed` (how
+    many alerts this one explains), `by`, `note`; and `worst_severity`, the highest that the alert reached, by which
+    those who were told of it are told of its end.
     `predictive` says that it speaks of what has not happened yet. `links` are label -> address. `trace_id` is the trace
     of what made the alert fire (openmanager.tracing), empty if there was none.
     """

@@ -10,7 +10,7 @@ from openmanager.zones import zone
 
 @frozen
 class Words:
-    """One language: names of severities, events and metrics, labels, and sentences with places for figures."""
+    """One language: names of severities, events, metrics and stages, labels, and sentences with places for figures."""
 
     severities: Mapping[str, str]
     events: Mapping[str, str]
@@ -18,6 +18,7 @@ class Words:
     labels: Mapping[str, str]
     subjects: Mapping[str, str]
     headlines: Mapping[str, str]
+    stages: Mapping[str, str]
     units: tuple[tuple[int, str], ...]
     between: str
     count: str
@@ -80,6 +81,9 @@ ENGLISH = Words(
         "anomaly": "Unusual behaviour",
         "failure": "Failure risk",
         "quality": "Predictions worse than no model",
+        "age": "{stage} late",
+        "rounds": "Nothing is judged",
+        "arrivals": "No samples arrive from any server",
         "exhaustion": "{metric}: forecast to reach its limit",
         "test": "This is a test; nothing has happened",
     },
@@ -89,8 +93,17 @@ ENGLISH = Words(
         "anomaly": "Unusual behaviour, score {value} times its threshold",
         "failure": "Failure risk {value} within {horizon}",
         "quality": "Predictions worse than no model: {model} (skill {value})",
+        "age": "{stage} late: {value} of the last hour's (limit {limit})",
+        "rounds": "Nothing is judged: no round for {silence} while samples arrive",
+        "arrivals": "No samples arrive from any of {servers} servers, the last one {silence} ago",
         "exhaustion": "{metric} forecast to reach its limit in {interval}",
         "exhaustion_open": "{metric} forecast to reach its limit in {interval} at the earliest",
+    },
+    stages={
+        "ingest": "Samples arrive",
+        "verdict": "Verdicts are",
+        "notice": "Notices are delivered",
+        "client": "The live feed is",
     },
     units=((86_400, " d"), (3_600, " h"), (60, " min"), (1, " s")),
     between=" to ",
@@ -154,6 +167,9 @@ KOREAN = Words(
         "anomaly": "이상 징후",
         "failure": "장애 위험",
         "quality": "예측 품질 저하",
+        "age": "{stage} 지연",
+        "rounds": "판정 중단",
+        "arrivals": "모든 서버의 데이터 수신 중단",
         "exhaustion": "{metric} 한계 도달 예측",
         "test": "테스트 알림이며 실제 장애가 아닙니다",
     },
@@ -163,8 +179,17 @@ KOREAN = Words(
         "anomaly": "이상 징후, 이상 점수가 기준의 {value}배",
         "failure": "{horizon} 이내 장애 확률 {value}",
         "quality": "예측 품질 저하: {model} (모델 없는 기준 대비 {value})",
+        "age": "{stage} 지연: 최근 1시간의 {value} (기준 {limit})",
+        "rounds": "데이터는 들어오는데 {silence}째 판정 중단",
+        "arrivals": "서버 {servers}대 모두 데이터 수신 중단, 마지막 수신 {silence} 전",
         "exhaustion": "{metric} {interval} 후 한계 도달 예측",
         "exhaustion_open": "{metric} 이르면 {interval} 후 한계 도달 예측",
+    },
+    stages={
+        "ingest": "샘플 수신",
+        "verdict": "판정",
+        "notice": "알림 전달",
+        "client": "실시간 피드",
     },
     units=((86_400, "일"), (3_600, "시간"), (60, "분"), (1, "초")),
     between="~",

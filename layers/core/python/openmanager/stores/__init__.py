@@ -26,5 +26,9 @@ def reset() -> None:
             room.forget()
     if cadence := sys.modules.get("openmanager.stores.cadence"):
         cadence.remember(None)
+    if awaited := sys.modules.get("openmanager.stores.awaited"):
+        awaited.remember(None)
+    if deadman := sys.modules.get("openmanager.watch.deadman"):
+        deadman.forget()
     if segments := sys.modules.get("openmanager.stores.segments"):
         segments.forget_baselines()

@@ -20,6 +20,7 @@ from dataclasses import field
 from typing import Any
 
 from openmanager.settings import settings
+from openmanager.stores import awaited
 from openmanager.stores.config import CONFIG
 from openmanager.stores.feed import FEED, FEED_LENGTH, MODELS, SAID, SAID_LENGTH, WATCHED, pack
 from openmanager.stores.outbox import OUTBOX, TARGETS
@@ -27,7 +28,8 @@ from openmanager.stores.redis import connect, pairs
 from openmanager.stores.segments import BACKLOG, StoredFrame, frames_key, stored_frames, stored_traces
 from openmanager.values import frozen, mutable
 
-# Everything a round needs, in one command. KEYS: state, alerts, config, coarse, targets, the frames. ARGV: coarse?
+# Everything a round needs, in one command. KEYS: state, alerts, config, coarse, targets, then hashes: those of frames,
+# those of ages. ARGV: coarse?
 _READ = """
 local found = {}
 for i = 1, 4 do
@@ -38,11 +40,12 @@ found[#KEYS] = redis.call('GET', KEYS[5])
 return found
 """
 # One conditional write: a round that another one overtook changes nothing.
-# KEYS: state, latest, verdicts, feed, transitions, outbox, config, coarse, alerts, watched, said, models.
+# KEYS: state, latest, verdicts, feed, transitions, outbox, config, coarse, alerts, watched, said, models, awaited.
 # ARGV: expected round, how many shards there are, then groups, each a count followed by its items: field and value for
 # the hashes and the feed in this order; then the servers to forget, the fields of state and alerts to delete, and those
 # of config with the values that they were read with: a request that somebody changed since stays for the next round;
-# then what was said, for whoever watches, and what is loaded of the models, which is an event if it changed.
+# then what was said, for whoever watches, and what is loaded of the models, which is an event if it changed; at last
+# whether samples were judged, so that none wait any more.
 _COMMIT = """
 local at = tonumber(redis.call('HGET', KEYS[1], '@round') or '0')
 if at ~= tonumber(ARGV[1]) then return 0 end
@@ -79,6 +82,7 @@ each(2, function(k, v)
   if redis.call('HGET', KEYS[12], k) ~= v then redis.call('HSET', KEYS[12], k, v); loaded = true end
 end)
 if loaded then tell('model', '{}') end
+if ARGV[p] == '1' then redis.call('DEL', KEYS[13]) end
 redis.call('HSET', KEYS[1], '@round', at + 1)
 return 1
 """.replace("FEED_LENGTH", str(FEED_LENGTH)).replace("SAID_LENGTH", str(SAID_LENGTH))
@@ -87,8 +91,9 @@ return 1
 @frozen
 class Before:
     """What a round begins with: how many rounds committed so far, the state hash's fields, the text of each server's
-    open alerts, the config hash (stores.config), the targets' JSON, the coarse records asked for, the frames, and the
-    `traceparent` of servers' minutes (since 1970) whose senders gave one."""
+    open alerts, the config hash (stores.config), the targets' JSON, the coarse records asked for, the frames, the
+    `traceparent` of servers' minutes (since 1970) whose senders gave one; and the sums of the stages' ages that were
+    asked for (stores.stages)."""
 
     number: int
     states: dict[str, str]
@@ -98,13 +103,15 @@ class Before:
     coarse: dict[str, str]
     frames: list[StoredFrame]
     traces: dict[tuple[str, int], str]
+    ages: list[dict[str, str]] = field(default_factory=list)
 
 
 @mutable
 class Writes:
     """What a round leaves: fields and values of each hash (`books` by server, empty to delete), events of the feed,
     servers to forget, fields of the state to delete, the requests that were carried out, as they were read, what was
-    said in the newest minute, and what is loaded of which model."""
+    said in the newest minute, and what is loaded of which model. `judged` says that it is a round's, and not what
+    others have to say of rounds (watch.deadman)."""
 
     states: dict[str, str] = field(default_factory=dict)
     latest: dict[str, Any] = field(default_factory=dict)
@@ -120,26 +127,28 @@ class Writes:
     answered: dict[str, str] = field(default_factory=dict)
     said: dict[str, Any] = field(default_factory=dict)
     models: dict[str, Any] = field(default_factory=dict)
+    judged: bool = True
 
 
-def read_round(shard: int, segments: Sequence[int], coarse: bool = False) -> Before:
-    """All that a round of a shard begins with, in one request."""
+def read_round(shard: int, segments: Sequence[int], coarse: bool = False, ages: Sequence[str] = ()) -> Before:
+    """All that a round of a shard begins with, in one request; `ages` are the keys of those that it needs."""
     places: list[int | str] = [*segments, BACKLOG]
     keys = [frames_key(shard, place) for place in places]
     hot = [f"om:{shard}:{name}" for name in ("state", "alerts", "coarse")]
-    own = (*hot[:2], CONFIG, hot[2], TARGETS, *keys)
+    own = (*hot[:2], CONFIG, hot[2], TARGETS, *keys, *ages)
     state, books, config, coarser, *rest = connect().call(
         "EVAL", _READ, len(own), *own, str(int(coarse)), repeatable=True
     )
-    hashes = rest[: len(keys)]
+    hashes, sums, after = rest[: len(keys)], rest[len(keys) : len(keys) + len(ages)], rest[len(keys) + len(ages) :]
     # A trailing nothing may be left out of a script's answer.
-    targets = rest[len(keys)] if len(rest) > len(keys) else None
+    targets = after[0] if after else None
     states = pairs(state)
     number = int(states.pop("@round", "0"))
     parts = {key: pairs(flat) for key, flat in zip(keys, hashes, strict=True)}
     found = [f for key, fields in parts.items() for f in stored_frames(key, fields)]
     traces = {at: header for fields in parts.values() for at, header in stored_traces(fields).items()}
-    return Before(number, states, pairs(books), pairs(config), targets, pairs(coarser), found, traces)
+    told = [pairs(flat) for flat in sums]
+    return Before(number, states, pairs(books), pairs(config), targets, pairs(coarser), found, traces, told)
 
 
 def commit_round(shard: int, number: int, writes: Writes) -> bool:
@@ -163,8 +172,9 @@ def commit_round(shard: int, number: int, writes: Writes) -> bool:
     args += [str(len(w.answered)), *(part for item in w.answered.items() for part in item)]
     args += ["1", pack(w.said)] if w.said else ["0"]
     args += [str(len(w.models)), *(part for name, about in w.models.items() for part in (name, _json(about)))]
+    args += [str(int(w.judged))]
     own = [f"om:{shard}:{name}" for name in ("state", "latest", "verdicts", "transitions", "coarse", "alerts")]
-    keys = (*own[:3], FEED, own[3], OUTBOX, CONFIG, *own[4:], WATCHED, SAID, MODELS)
+    keys = (*own[:3], FEED, own[3], OUTBOX, CONFIG, *own[4:], WATCHED, SAID, MODELS, awaited.KEY)
     committed: int = connect().call("EVAL", _COMMIT, len(keys), *keys, *args)
     return committed == 1
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from openmanager.errors import DamagedFrame
 from openmanager.names import SERVER_ID
-from openmanager.stores import cadence
+from openmanager.stores import awaited, cadence
 from openmanager.stores.feed import LIVE, LIVE_LENGTH, WATCHED
 from openmanager.stores.redis import connect, pairs
 from openmanager.stores.shards import shard_of
@@ -36,13 +36,14 @@ TOLD_MIN = 15
 _NEWS_MS = 180_000
 
 # All of a push in one command, whether somebody watches or not; whoever does gets the new fields as well. Answers
-# whether somebody does, and how often senders are asked to push.
-# KEYS: watched, live, cadence, the hashes. ARGV: for each hash how many fields come, whether they are news, the pairs.
+# whether somebody does, how often senders are asked to push, and since when samples wait for a round.
+# KEYS: watched, live, cadence, awaited, the hashes. ARGV: the time (s), then for each hash how many fields come,
+# whether they are news, the pairs.
 # One call with all pairs could outgrow Lua's stack, so entries hold up to 500 of them.
 _STORE = """
 local watched = redis.call('EXISTS', KEYS[1])
-local p = 1
-for i = 4, #KEYS do
+local p = 2
+for i = 5, #KEYS do
   local stop = p + 1 + 2 * tonumber(ARGV[p])
   local news = watched == 1 and ARGV[p + 1] == '1'
   for j = p + 2, stop, 1000 do
@@ -52,7 +53,8 @@ for i = 4, #KEYS do
   end
   p = stop + 1
 end
-return {watched, redis.call('GET', KEYS[3]) or ''}
+redis.call('SET', KEYS[4], ARGV[1], 'NX')
+return {watched, redis.call('GET', KEYS[3]) or '', redis.call('GET', KEYS[4])}
 """.replace("LIVE_LENGTH", str(LIVE_LENGTH))
 
 # What changes with every frame and every round of a shard, in one command. KEYS: state, the hashes.
@@ -111,12 +113,13 @@ def store_pushes(
                     fresh.append(((push.server, int(segment)), baseline))
     if not writes:
         return False
-    arguments: list[str] = []
+    arguments = [str(now_ms // 1000)]
     for key, fields in writes.items():
         arguments += [str(len(fields)), str(int(key in news)), *(part for item in fields.items() for part in item)]
-    keys = (WATCHED, LIVE, cadence.KEY, *writes)
-    watched, asked = connect().call("EVAL", _STORE, len(keys), *keys, *arguments, repeatable=True)
+    keys = (WATCHED, LIVE, cadence.KEY, awaited.KEY, *writes)
+    watched, asked, waiting = connect().call("EVAL", _STORE, len(keys), *keys, *arguments, repeatable=True)
     cadence.remember(asked)
+    awaited.remember(waiting)
     # Only now is the baseline known to be stored, and later frames may lean on it.
     for where, baseline in fresh:
         _baselines[where] = baseline

@@ -6,6 +6,8 @@ om:usage:{month} (UTC, such as 2026-11), a hash, kept for thirteen months:
 @since                    when the month's first count was written, in seconds since 1970
 
 om:usage:ever             a hash: {function}|{quantity} -> the sum of all that was ever counted
+
+How old things are at each stage costs nothing: it is in the second of these and by the ten minutes (stores.stages).
 """
 
 import json
@@ -14,21 +16,25 @@ from collections.abc import Mapping
 from dataclasses import field
 from datetime import UTC, datetime, timedelta
 
+from openmanager.stages import is_age
+from openmanager.stores import stages
 from openmanager.stores.redis import connect, pairs
 from openmanager.values import frozen
 
 EVER = "om:usage:ever"
 _KEPT_S = 400 * 86_400
 
-# KEYS: the month's hash, that of all time. ARGV: JSON of field -> amount, the time and how long it is kept, both in s.
+# KEYS: the month's hash, that of all time, that of the ten minutes. ARGV: for each of them JSON of field -> amount,
+# then the time, and how long the first and the last are kept, all in s.
 _ADD = """
-redis.call('HSETNX', KEYS[1], '@since', ARGV[2])
-for name, amount in pairs(cjson.decode(ARGV[1])) do
-  local whole = string.format('%.0f', amount)
-  redis.call('HINCRBY', KEYS[1], name, whole)
-  if string.sub(name, 1, 1) ~= '@' then redis.call('HINCRBY', KEYS[2], name, whole) end
+redis.call('HSETNX', KEYS[1], '@since', ARGV[4])
+for i = 1, 3 do
+  for name, amount in pairs(cjson.decode(ARGV[i])) do
+    redis.call('HINCRBY', KEYS[i], name, string.format('%.0f', amount))
+  end
 end
-redis.call('EXPIRE', KEYS[1], ARGV[3])
+redis.call('EXPIRE', KEYS[1], ARGV[5])
+redis.call('EXPIRE', KEYS[3], ARGV[6])
 """
 
 
@@ -79,11 +85,17 @@ def key(month: str) -> str:
 def add(counted: Mapping[tuple[str, str], int], now_s: float) -> None:
     """Add (function, quantity) -> amount, in one command. Raises StoreUnavailable, and then it may have been added."""
     day = datetime.fromtimestamp(now_s, UTC).day
-    fields: Counter[str] = Counter()
+    month, ever_, ages = Counter[str](), Counter[str](), Counter[str]()
     for (function, quantity), amount in counted.items():
-        fields[f"{function}|{quantity}"] += amount
-        fields[f"@{day}|{quantity}"] += amount
-    connect().call("EVAL", _ADD, 2, key(month_of(now_s)), EVER, json.dumps(fields), int(now_s), _KEPT_S)
+        ever_[f"{function}|{quantity}"] += amount
+        if is_age(quantity):
+            ages[quantity] += amount
+        else:
+            month[f"{function}|{quantity}"] += amount
+            month[f"@{day}|{quantity}"] += amount
+    keys = (key(month_of(now_s)), EVER, stages.key(now_s))
+    sums = (json.dumps(each) for each in (month, ever_, ages))
+    connect().call("EVAL", _ADD, len(keys), *keys, *sums, int(now_s), _KEPT_S, stages.KEPT_S)
 
 
 def read(month: str) -> Usage:

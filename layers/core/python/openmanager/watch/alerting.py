@@ -13,9 +13,13 @@ from openmanager.alerts.rules import Rule
 from openmanager.catalog import DEMO_PREFIX
 from openmanager.errors import InvalidInput
 from openmanager.settings import settings
+from openmanager.stages import Ages
 from openmanager.values import frozen, mutable
 
 _WEEK_MIN = 7 * 1440
+# Of the time that a server may be silent: who has let two of three cadences pass is waited for. All of a fleet have
+# done so before the first of them is offline, and of a fleet half of which is there only that half has.
+_WAITED_FOR = 2 / 3
 
 # Server -> id of the trace of the samples by which it was judged.
 TraceOf = Callable[[str], str]
@@ -30,7 +34,8 @@ class Config:
     `muted` says why a predictive rule earns no page at present, `quality` the skill of our predictions (the ledger's
     words; only the first shard speaks of quality); `elsewhere` are the active alerts
     of other shards, `own` those of this one as last written; `requests` the acknowledgements that wait, as they were
-    written, by `server|rule`.
+    written, by `server|rule`. `shard` is the one whose round it is, None of none; the first one speaks of ourselves.
+    `silent` is, by shard, the minute since which nothing comes from its servers, 0 where something does.
     """
 
     rules: tuple[Rule, ...] = rules.DEFAULTS
@@ -42,9 +47,11 @@ class Config:
     elsewhere: tuple[incidents.Member, ...] = ()
     own: list[dict[str, Any]] = field(default_factory=list)
     requests: Mapping[str, str] = field(default_factory=dict)
+    shard: int | None = None
+    silent: Mapping[int, int] = field(default_factory=dict)
 
 
-REQUEST, FIRING = "request|", "firing|"
+REQUEST, FIRING, SILENT = "request|", "firing|", "silent|"
 
 
 def read_config(fields: Mapping[str, str], shard: int) -> Config:
@@ -77,6 +84,8 @@ def read_config(fields: Mapping[str, str], shard: int) -> Config:
         tuple(elsewhere),
         part(f"{FIRING}{shard}", list, []),
         requests,
+        shard,
+        {each: part(f"{SILENT}{each}", int, 0) for each in range(settings().shards) if f"{SILENT}{each}" in fields},
     )
 
 
@@ -134,6 +143,15 @@ class Desk:
         self._active: dict[str, list[incidents.Member]] = {}
         # The rules that concern a server, by its name and role.
         self._watching: dict[tuple[str, str], dict[str, Rule]] = {}
+        # Whether nothing comes from any server, and since when nothing does from those of this shard.
+        self.nothing_comes = False
+        self._silent_since = config.silent.get(config.shard, 0) if config.shard is not None else 0
+        self._arrivals: dict[str, Any] = {}
+        self._newest, self._ages = 0, dict[str, Ages]()
+
+    def hear(self, newest: int, ages: Mapping[str, Ages]) -> None:
+        """How old what passes each stage is; it is of now, and belongs to minute `newest`."""
+        self._newest, self._ages = newest, dict(ages)
 
     def minute(
         self,
@@ -147,17 +165,60 @@ class Desk:
         for verdict, role in zip(said, roles, strict=True):
             self._note(verdict["server"], role)
         depth = {role: len(incidents.upstream(self.config.graph, role)) for role in set(roles)}
-        happened: list[Transition] = []
+        self._listen(minute, said, roles)
+        happened = self._of_ourselves(minute)
         # The most fundamental servers first: what goes wrong there explains what goes wrong above.
         for i in sorted(range(len(said)), key=lambda i: (depth[roles[i]], said[i]["server"])):
             happened += self._apart(minute, said[i], metrics[i], roles[i], trace_of)
-        if self.config.quality is not None:
-            about = {"server": rules.OURSELVES, "quality": self.config.quality}
-            happened += self._apart(minute, about, {}, "", trace_of)
         return happened
 
+    def _listen(self, minute: int, said: Sequence[Mapping[str, Any]], roles: Sequence[str]) -> None:
+        """Whether anything comes: from this shard's servers, and from others' as last heard."""
+        windows = [window for window in self.config.maintenance if window.is_open(minute * 60)]
+        awaited = [
+            v
+            for v, role in zip(said, roles, strict=True)
+            if not v["server"].startswith(DEMO_PREFIX) and not any(w.concerns(v["server"], role) for w in windows)
+        ]
+        silences = [v["silence"] for v in awaited]
+        silent = all(s["silent_s"] > _WAITED_FOR * s["allowed_s"] for s in silences)
+        self._silent_since = (self._silent_since or minute) if silent else 0
+        others = [since for shard, since in self.config.silent.items() if shard != self.config.shard]
+        self.nothing_comes = silent and all(others) and any(v["status"] == "offline" for v in awaited)
+        # Of a single server its own alert says as much, and which one it is.
+        over = self.nothing_comes and (len(awaited) > 1 or bool(others))
+        newest = min(silences, key=lambda s: s["silent_s"], default={"silent_s": 0, "allowed_s": 0})
+        self._arrivals = {**newest, "over": over, "servers": len(awaited)}
+
+    def _of_ourselves(self, minute: int) -> list[Transition]:
+        about: dict[str, Any] = {}
+        if self.config.quality is not None:
+            about["quality"] = self.config.quality
+        if self.config.shard == 0:
+            about["arrivals"] = self._arrivals
+            if minute == self._newest:
+                # That this is said at all says that rounds are committed.
+                about |= {"age": self._ages, "rounds": 0.0}
+        return self._apart(minute, {"server": rules.OURSELVES, **about}, {}, "") if about else []
+
+    def wait(self, minute: int, waited_min: float) -> list[Transition]:
+        """Take in, in the place of a round, for how long none has been committed."""
+        return self._apart(minute, {"server": rules.OURSELVES, "rounds": waited_min}, {}, "")
+
+    def heard(self) -> dict[str, Any]:
+        """What other shards should know of this one's servers: fields of the configuration that changed."""
+        shard, since = self.config.shard, self._silent_since
+        if shard is None or settings().shards == 1 or self.config.silent.get(shard) == since:
+            return {}
+        return {f"{SILENT}{shard}": since}
+
     def _apart(
-        self, minute: int, said: Mapping[str, Any], metrics: Mapping[str, float], role: str, trace_of: TraceOf
+        self,
+        minute: int,
+        said: Mapping[str, Any],
+        metrics: Mapping[str, float],
+        role: str,
+        trace_of: TraceOf = lambda _: "",
     ) -> list[Transition]:
         """One server's minute; where it raises, this server's alerts stay as they were, and no others suffer."""
         server = said["server"]
@@ -182,6 +243,8 @@ class Desk:
         happened = self._requested(minute, server, book) if self.config.requests else []
         watching = self._rules(server, role)
         for rule in watching.values():
+            if rule.kind in rules.OF_OURSELVES and rule.kind not in said:
+                continue
             shown = condition(rule, said, metrics)
             alert = book.alerts.get(rule.id)
             if alert is None and shown.level is None:
@@ -266,8 +329,23 @@ class Desk:
             return f"muted: {self.config.muted[rule.id]}"
         if rule.weekly_budget and len(book.paged.get(rule.id, ())) >= rule.weekly_budget:
             return f"budget: {rule.weekly_budget} a week for this server"
+        if rule.kind == "offline" and (cause := self._nothing_arrives(minute)):
+            return f"parent: {rules.OURSELVES} {cause}"
         parent = incidents.cause(self.config.graph, server, role, self._around(server))
         return f"parent: {parent.server} {parent.rule}" if parent else ""
+
+    def _nothing_arrives(self, minute: int) -> str:
+        """The rule by which people are told that nothing comes from any server; empty where something does.
+
+        It explains silences until it is over, so that nobody is told of servers that are only the last to come back.
+        """
+        if self.config.shard is None:
+            return ""
+        rule = next((r for r in self.config.rules if r.kind == "arrivals" and r.enabled), None)
+        if rule is None or any(s.covers(rules.OURSELVES, "", rule.id, minute * 60) for s in self.config.silences):
+            return ""
+        told = any(m.server == rules.OURSELVES and m.rule == rule.id for m in self._around(rules.OURSELVES))
+        return rule.id if told or self._arrivals["over"] else ""
 
     def own_members(self) -> list[incidents.Member]:
         """The active alerts of this shard."""

@@ -85,7 +85,6 @@ class Outcome:
         place = {server: i for i, server in enumerate(servers)}
         minute = self.verdicts[-1].minute
         self.transitions += [(t, "") for t in self.desk.forget(gone, minute // 60)]
-        told = [(t, role) for t, role in self.transitions if t.notice]
         kept = [v for v in self.verdicts if v.server not in gone]
         last = {v.server: v for v in kept}
         short = {server: brief(v) for server, v in last.items()}
@@ -98,24 +97,37 @@ class Outcome:
                 for server, said in short.items()
             },
             verdicts={f"{v.server}|{v.minute}": archived(v, self._values.get((v.server, v.minute), {})) for v in kept},
-            transitions={t.id: recorded(t) for t, _ in self.transitions},
-            books=self.desk.changed(),
             forget=sorted(gone),
-            answered={f"{REQUEST}{name}": text for name, text in self.desk.answered.items()},
         )
-        for t, role in told:
-            writes.notices |= notify.route(notice(t, self._rules.get(t.alert.rule), role), self._targets)
-        if (firing := [asdict(m) for m in self.desk.own_members()]) != self._firing:
-            writes.config[f"{FIRING}{shard}"] = self._firing = firing
         if newest and (now := {server: short[server] for server, v in last.items() if v.minute == minute}):
             # So that whoever follows can draw on; who was judged for longer than a minute has a new line.
             judged = Counter(v.server for v in kept)
             lines = {server: line[server][-1:] if judged[server] == 1 else line[server] for server in now}
             writes.said = {"minute": minute, "servers": now, "recent": lines}
+        self._tell(writes)
+        if (firing := [asdict(m) for m in self.desk.own_members()]) != self._firing:
+            writes.config[f"{FIRING}{shard}"] = self._firing = firing
+        self.verdicts, self._values, self.latest = [], {}, {}
+        return writes
+
+    def beside_a_round(self, happened: Sequence[Transition]) -> Writes:
+        """What to commit of what happened to alerts while no round came."""
+        self.transitions += [(t, "") for t in happened]
+        writes = Writes(judged=False)
+        self._tell(writes)
+        return writes
+
+    def _tell(self, writes: Writes) -> None:
+        """Write down what happened to alerts, for the record and for people."""
+        for t, role in self.transitions:
+            if t.notice:
+                writes.notices |= notify.route(notice(t, self._rules.get(t.alert.rule), role), self._targets)
+        writes.transitions = {t.id: recorded(t) for t, _ in self.transitions}
+        writes.books = self.desk.changed()
+        writes.answered = {f"{REQUEST}{name}": text for name, text in self.desk.answered.items()}
         if self.transitions:
             writes.events.append(("alert", {"transitions": [recorded(t) for t, _ in self.transitions]}))
-        self.verdicts, self._values, self.latest, self.transitions = [], {}, {}, []
-        return writes
+        self.transitions = []
 
 
 def targets(text: str | None) -> list[notify.Target]:

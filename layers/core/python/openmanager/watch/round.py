@@ -1,6 +1,7 @@
 """The prediction round of one shard: from where it was left to the newest closed minute."""
 
 import logging
+import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import field
@@ -13,7 +14,7 @@ from openmanager.alerts.machine import Alert
 from openmanager.catalog import STATUSES
 from openmanager.errors import DamagedFrame
 from openmanager.inference import runtime
-from openmanager.stores import hot
+from openmanager.stores import hot, stages
 from openmanager.stores.segments import (
     BACKLOG,
     SEGMENT_MS,
@@ -59,6 +60,9 @@ class Report:
     skipped: int = 0
     # Redis has been away, and what was sent meanwhile is on its way back: verdicts wait for it.
     refilling: bool = False
+    # The first shard's round committed its newest minute, and samples come, as far as it has heard of the other shards,
+    # or nobody is there to send any: what a heartbeat says.
+    alive: bool = False
     # How many messages went to the queue; their rounds have reports of their own.
     queued: int = 0
     overtaken: list[int] = field(default_factory=list)
@@ -99,10 +103,49 @@ class _Marks:
             verdict.missing["damaged_frames"] = count
 
 
-def run_shard(shard: int, newest: int, report: Report, out_of_time: Callable[[], bool]) -> None:
-    """Judge a shard's servers up to minute `newest`, in order, and commit; what time forbids stays for the next."""
+def _wall_ms() -> float:
+    return time.time() * 1000
+
+
+@mutable
+class _Ages:
+    """How old verdicts are as they are committed, minute by minute.
+
+    Of servers beyond the first `known`, which nobody knew before, only the newest minute counts: their past came with
+    them.
+    """
+
+    known: int
+    clock_ms: Callable[[], float]
+    minutes: list[tuple[int, int]] = field(default_factory=list)
+
+    def judged(self, minute: int, active: NDArray[np.int64], newest: bool) -> None:
+        """Take in that the servers with these places were judged."""
+        self.minutes.append((minute, len(active) if newest else int((active < self.known).sum())))
+
+    def committed(self) -> None:
+        """Count what was judged since the last commit."""
+        now_ms = self.clock_ms()
+        for minute, count in self.minutes:
+            stages.passed("verdict", now_ms - (minute + 1) * MINUTE_MS, count)
+        self.minutes = []
+
+
+def run_shard(
+    shard: int,
+    newest: int,
+    report: Report,
+    out_of_time: Callable[[], bool],
+    clock_ms: Callable[[], float] = _wall_ms,
+) -> None:
+    """Judge a shard's servers up to minute `newest`, in order, and commit; what time forbids stays for the next.
+
+    `clock_ms` is for how old verdicts are as they are committed.
+    """
     usual = segments_between(newest * MINUTE_MS - windows.LOOKBACK_MS, (newest + 1) * MINUTE_MS)
-    before = hot.read_round(shard, usual, coarse.closes(newest))
+    # Of ourselves the first shard speaks.
+    ages = stages.keys(clock_ms() / 1000, stages.HOUR_S) if shard == 0 else []
+    before = hot.read_round(shard, usual, coarse.closes(newest), ages)
     found = before.frames
     texts, pasts = split(before.states)
     servers, states = unpack(texts)
@@ -114,6 +157,7 @@ def run_shard(shard: int, newest: int, report: Report, out_of_time: Callable[[],
     marks = _Marks(asked | (pasts.keys() - adopted), asked, adopted)
     report.rebuilt += sorted(adopted)
     oldest = max(int(states["judged"].min(initial=newest)) + 1, newest - CATCH_UP_MIN)
+    known = len(servers)
     earlier = segments_between(oldest * MINUTE_MS - windows.LOOKBACK_MS, (newest + 1) * MINUTE_MS)
     found += read_shard_frames(shard, [s for s in earlier if s not in usual])
     pending, servers, states = _pending(servers, states, found, newest, report, marks)
@@ -121,10 +165,17 @@ def run_shard(shard: int, newest: int, report: Report, out_of_time: Callable[[],
     report.servers += len(servers)
     if pending:
         desk = Desk(read_config(before.config, shard), before.books, newest - TOLD_MIN)
+        if shard == 0:
+            desk.hear(newest, stages.by_stage(before.ages))
         outcome = Outcome(desk, targets(before.targets))
         grids = coarse.Grids(before.coarse if coarse.closes(newest) else None, lambda: hot.read_coarse(shard))
-        number, traces = before.number, before.traces
-        _Round(shard, number, newest, servers, states, pending, outcome, grids, marks, traces, report).run(out_of_time)
+        verdicts, traces = _Ages(known, clock_ms), before.traces
+        _Round(
+            shard, before.number, newest, servers, states, pending, outcome, grids, marks, traces, report, verdicts
+        ).run(out_of_time)  # fmt: skip
+    elif shard == 0:
+        # Nobody reports, and nobody is to: all is well.
+        report.alive = True
 
 
 def _begin_again(states: States, newest: int) -> None:
@@ -208,6 +259,7 @@ class _Round:
     marks: _Marks
     traces: dict[tuple[str, int], str]
     report: Report
+    ages: _Ages
 
     def run(self, out_of_time: Callable[[], bool]) -> None:
         """Minute by minute over all servers that wait for it, writing whenever enough has gathered."""
@@ -219,6 +271,8 @@ class _Round:
                 self.report.overtaken.append(self.shard)
                 return
             if done:
+                if minute == self.newest and self.shard == 0:
+                    self.report.alive = not self.outcome.desk.nothing_comes
                 if minute < self.newest:
                     self.report.carried_over.append(self.shard)
                     self.report.behind[self.shard] = (minute + 1) * 60
@@ -245,6 +299,7 @@ class _Round:
                 some["role"][i] = role.encode()[:48]
         self.states[active] = some
         self.report.judged = minute * 60
+        self.ages.judged(minute, active, minute == self.newest)
         latest = {
             name: {"id": name, "attributes": dict(w.attributes), "seen": int(seen) / 1000, "metrics": values(row)}
             for name, (w, _), seen, row, count in zip(names, waiting, some["seen_ms"], x, rows, strict=True)
@@ -271,12 +326,14 @@ class _Round:
         kept = [i for i in judged if self.servers[i] not in gone]
         writes = self.outcome.writes(self.shard, gone, minute == self.newest, self.servers, self.states)
         writes.models = runtime.overview()
+        writes.config |= self.outcome.desk.heard()
         writes.states = dict(zip([self.servers[i] for i in kept], pack(self.states[kept]), strict=True))
         writes.states |= {f"{server}{PAST}": "" for server in self.marks.asked - gone}
         writes.coarse = self.grids.changed()
         writes.drop = [f"{server}{PAST}" for server in sorted(self.marks.adopted)]
         if not hot.commit_round(self.shard, self.number, writes):
             return False
+        self.ages.committed()
         self.report.verdicts += count
         self.report.anomalies += anomalies
         self.report.warnings += warnings

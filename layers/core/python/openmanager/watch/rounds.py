@@ -1,6 +1,7 @@
 """Every minute, under a lease, a round of every shard: here if there is one or no queue, else by workers."""
 
 import logging
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
@@ -48,7 +49,7 @@ def tick(now_ms: int, out_of_time: Callable[[], bool] = lambda: False) -> Report
         shards = queue.send_rounds(shards, newest)
         report.queued = settings().shards - len(shards)
     if shards:
-        _run_in_turn(shards, newest, report, out_of_time)
+        _run_in_turn(shards, newest, report, out_of_time, _clock(now_ms))
     return report
 
 
@@ -62,7 +63,13 @@ def run_message(body: str, now_ms: int, report: Report, out_of_time: Callable[[]
         raise InvalidInput("body.minute", f"{minute} is not over yet")
     # A message that waited asks for no less than a new one would:
     report.minute = max(minute, newest) * 60
-    run_shard(shard, max(minute, newest), report, out_of_time)
+    run_shard(shard, max(minute, newest), report, out_of_time, _clock(now_ms))
+
+
+def _clock(now_ms: int) -> Callable[[], float]:
+    """The time in ms, from the given instant on."""
+    began = time.monotonic()
+    return lambda: now_ms + (time.monotonic() - began) * 1000
 
 
 def newest_closed_minute(now_ms: int) -> int:
@@ -92,7 +99,13 @@ def _refilling(minute: int) -> bool:
     return False
 
 
-def _run_in_turn(shards: Sequence[int], newest: int, report: Report, out_of_time: Callable[[], bool]) -> None:
+def _run_in_turn(
+    shards: Sequence[int],
+    newest: int,
+    report: Report,
+    out_of_time: Callable[[], bool],
+    clock_ms: Callable[[], float],
+) -> None:
     """One shard after the other: first those that the last tick left, longest first, then as the minute has it."""
     n = settings().shards
     # A single shard knows by itself what it owes.
@@ -105,7 +118,7 @@ def _run_in_turn(shards: Sequence[int], newest: int, report: Report, out_of_time
             report.carried_over.append(shard)
             report.behind[shard] = left.get(shard, newest * 60)
         else:
-            _attempt(shard, newest, report, out_of_time)
+            _attempt(shard, newest, report, out_of_time, clock_ms)
         if shard in report.failed:
             report.behind.setdefault(shard, left.get(shard, newest * 60))
         if shard in report.behind:
@@ -116,9 +129,11 @@ def _run_in_turn(shards: Sequence[int], newest: int, report: Report, out_of_time
         hot.set_carried(since)
 
 
-def _attempt(shard: int, newest: int, report: Report, out_of_time: Callable[[], bool]) -> None:
+def _attempt(
+    shard: int, newest: int, report: Report, out_of_time: Callable[[], bool], clock_ms: Callable[[], float]
+) -> None:
     try:
-        run_shard(shard, newest, report, out_of_time)
+        run_shard(shard, newest, report, out_of_time, clock_ms)
     except Exception as error:
         log.exception("the round of shard %d broke off", shard)
         report.failed[shard] = f"{type(error).__name__}: {error}"

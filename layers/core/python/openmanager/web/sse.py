@@ -19,6 +19,7 @@ from openmanager.feed.hub import Hub, Reader, hub
 from openmanager.security import fields
 from openmanager.security.roles import Identity
 from openmanager.settings import settings
+from openmanager.stores import stages
 from openmanager.web.app import VERSION
 from openmanager.web.auth import Sent, identify
 from openmanager.web.client import client_address
@@ -162,11 +163,16 @@ class EventStream(Response):
     async def _events(self, send: Send) -> str:
         """Send what comes; why it is over."""
         began = checked = time.monotonic()
+        told: Cursor | None = None
         while self._window_s or self._reader.has_next:
             octets = await self._reader.next()
             if octets is None:
                 return self._reader.ended
             await self._send(send, octets)
+            # What comes first is from before the reader did.
+            if told is not None and (age_ms := self._reader.cursor.age_ms(told, time.time() * 1000)) is not None:
+                stages.passed("client", age_ms)
+            told = self._reader.cursor
             # Something comes with every poll, a comment at least, so that looking at the clock here is often enough.
             now = time.monotonic()
             if self._window_s and now - began >= self._window_s:

@@ -125,6 +125,7 @@ def _kind(facts: Mapping[str, Any]) -> str:
     """
     marks = {"outcome": "exhaustion", "metric": "threshold", "silent_s": "offline", "horizon_minutes": "failure"}
     marks |= {"contributions": "anomaly", "p_value": "anomaly", "skills": "quality"}
+    marks |= {"stage": "age", "waited_s": "rounds", "silent_servers": "arrivals"}
     return next((kind for mark, kind in marks.items() if mark in facts), "")
 
 
