@@ -5,7 +5,10 @@ import json
 import os
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
+
+from openmanager.cli.exits import DONE, FAILED, USAGE, explained
 
 from infra.administrator import NAME, first_administrator
 from infra.local import replay
@@ -14,6 +17,19 @@ from infra.local.process import StartFailed, say
 from infra.local.supervisor import CHECKOUT, Stopped, Supervisor, listen_for_stop
 from infra.serverless import Unsupported, read_service
 
+EXAMPLES = """examples:
+  openmanager up
+  openmanager up --no-agent --replay
+  PORT=8080 openmanager up --host 0.0.0.0
+
+"""
+ENVIRONMENT = """environment:
+  PORT                    the gateway's port; the next free one is taken if it is in use (8000)
+  OPENMANAGER_DATA        the data folder (.openmanager in the checkout)
+  OPENMANAGER_API_KEY     the first administrator's key (made at the first start)
+  OPENMANAGER_LOG_LEVEL   how much the parts write into its logs/ (INFO)
+
+"""
 RECORDING = CHECKOUT / "infra" / "local" / "recordings" / "host.csv"
 
 
@@ -70,6 +86,8 @@ OpenManager answers at {url} after {seconds:.1f} s
 
 def demo(options: argparse.Namespace) -> int:
     """Replay recorded servers into the stack that runs on the data folder."""
+    if {"-h", "--help"} & set(options.arguments):
+        return replay.main(options.arguments)
     try:
         known = json.loads((options.data / "credentials.json").read_text())
     except (OSError, ValueError):
@@ -82,27 +100,39 @@ def demo(options: argparse.Namespace) -> int:
 def arguments() -> argparse.ArgumentParser:
     data = Path(os.environ.get("OPENMANAGER_DATA") or CHECKOUT / ".openmanager").absolute()
     parser = argparse.ArgumentParser(
-        prog="run.py",
+        prog="openmanager",
         description="OpenManager on this machine.",
-        epilog="Environment: PORT (8000, or the next free one), OPENMANAGER_DATA (.openmanager in the checkout), "
-        "OPENMANAGER_API_KEY (made at the first start), OPENMANAGER_LOG_LEVEL (info).",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    start = commands.add_parser("up", help="start everything, until Ctrl-C")
+    start = commands.add_parser(
+        "up",
+        help="start everything, until Ctrl-C",
+        description="Starts everything on this machine, until Ctrl-C. It prints its address and a login,\n"
+        "which are also in credentials.json of the data folder while it runs.",
+        epilog=EXAMPLES + ENVIRONMENT + explained(DONE, FAILED, USAGE),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     start.set_defaults(run=up)
     start.add_argument("--no-agent", action="store_true", help="do not watch this machine")
     start.add_argument("--replay", nargs="*", metavar="FILE", help="also replay recorded servers (ours, without FILE)")
     start.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     start.add_argument("--service", type=Path, default=CHECKOUT / "serverless.yml", help=argparse.SUPPRESS)
     start.set_defaults(data=data)
-    play = commands.add_parser("demo", help="replay recorded servers into the running stack", add_help=False)
+    play = commands.add_parser(
+        "demo",
+        help="replay recorded servers into the running stack",
+        description=replay.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        add_help=False,
+    )
     play.add_argument("arguments", nargs=argparse.REMAINDER)
     play.set_defaults(run=demo, data=data)
     return parser
 
 
-def main() -> int:
-    options = arguments().parse_args()
+def main(argv: Sequence[str] | None = None) -> int:
+    """The exit code."""
+    options = arguments().parse_args(argv)
     result: int = options.run(options)
     return result
 
