@@ -63,18 +63,7 @@ def main(argv: Sequence[str]) -> int:
     try:
         if name == "help" and more:
             name, more = more[0], ["--help"]
-        if name in ("", "help", "-h", "--help"):
-            (sys.stdout if name else sys.stderr).write(text())
-            return DONE if name else USAGE
-        if name in ("-V", "--version", "version"):
-            sys.stdout.write(f"openmanager {version()}\n")
-            return DONE
-        if name not in COMMANDS:
-            sys.stderr.write(f"openmanager: {unknown(name)}\n")
-            return USAGE
-        # Whatever folder it is called in, what runs here is found.
-        os.environ["OPENMANAGER_DATA"] = os.environ.get("OPENMANAGER_DATA") or str(CHECKOUT / ".openmanager")
-        code = COMMANDS[name].main(more)
+        code = _run(name, more)
         sys.stdout.flush()
     except BrokenPipeError:
         # Whoever read the output has seen enough, as `| head` does. Python flushes once more when it ends:
@@ -84,3 +73,18 @@ def main(argv: Sequence[str]) -> int:
         sys.stderr.write(f"\n{name}: interrupted\n")
         return INTERRUPTED
     return code
+
+
+def _run(name: str, more: Sequence[str]) -> int:
+    if name in ("", "help", "-h", "--help"):
+        (sys.stdout if name else sys.stderr).write(text())
+        return DONE if name else USAGE
+    if name in ("-V", "--version", "version"):
+        sys.stdout.write(f"openmanager {version()}\n")
+        return DONE
+    if name not in COMMANDS:
+        sys.stderr.write(f"openmanager: {unknown(name)}\n")
+        return USAGE
+    # Whatever folder it is called in, what runs here is found.
+    os.environ["OPENMANAGER_DATA"] = os.environ.get("OPENMANAGER_DATA") or str(CHECKOUT / ".openmanager")
+    return COMMANDS[name].main(more)

@@ -86,15 +86,13 @@ OpenManager answers at {url} after {seconds:.1f} s
 
 def demo(options: argparse.Namespace) -> int:
     """Replay recorded servers into the stack that runs on the data folder."""
-    if {"-h", "--help"} & set(options.arguments):
-        return replay.main(options.arguments)
     try:
         known = json.loads((options.data / "credentials.json").read_text())
     except (OSError, ValueError):
         say(f"nothing runs on {options.data}: `make run` first")
         return 1
-    what = options.arguments or [str(RECORDING)]
-    return replay.main(["--url", known["url"], "--token", known["token"], *what])
+    options.url, options.token = known["url"], known["token"]
+    return replay.run(options)
 
 
 def arguments() -> argparse.ArgumentParser:
@@ -121,11 +119,13 @@ def arguments() -> argparse.ArgumentParser:
     play = commands.add_parser(
         "demo",
         help="replay recorded servers into the running stack",
-        description=replay.__doc__,
+        description="Pushes recorded servers into what runs on the data folder, as if their recording ended now.",
+        epilog="examples:\n  openmanager demo\n  openmanager demo web-01.csv --last 60 --follow\n\n"
+        + explained(DONE, FAILED, USAGE),
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        add_help=False,
     )
-    play.add_argument("arguments", nargs=argparse.REMAINDER)
+    play.add_argument("files", nargs="*", type=Path, default=[RECORDING], metavar="FILE", help=".csv or .npz (ours)")
+    replay.add_options(play)
     play.set_defaults(run=demo, data=data)
     return parser
 
