@@ -27,7 +27,7 @@ def _group(among: Any, name: str, about: str) -> Any:
     made = among.add_parser(
         name,
         description=about,
-        epilog=f"openmanager {name} COMMAND --help has options and examples",
+        epilog=f"`openmanager {name} COMMAND --help` has options, examples and exit codes",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     return made.add_subparsers(required=True, dest="action", metavar="COMMAND")

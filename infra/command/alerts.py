@@ -5,6 +5,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 from urllib.parse import quote
 
+from openmanager.catalog import METRIC
+
 from infra.command.client import Answered, add_language, add_span, command, commands, instant, language, seconds, span
 from infra.command.client import main as run
 from infra.command.screen import Painted, Screen, moment, number, plain, status
@@ -142,8 +144,8 @@ def show_alerts(to: Screen, alerts: list[dict[str, Any]]) -> None:
             f"{a['server']}/{a['rule']}",
             status(a["severity"]),
             Painted(a["state"], _OF_STATE.get(a["state"], "grey")),
-            number(a["value"]),
-            number(a["limit"]),
+            number(a["value"], unit(a)),
+            number(a["limit"], unit(a)),
             to.ago(a["since"]),
             _remark(a),
         )
@@ -151,6 +153,16 @@ def show_alerts(to: Screen, alerts: list[dict[str, Any]]) -> None:
     ]
     titles = ("alert", "severity", "state", "value", "limit", "for", "remark")
     to.table(titles, rows, right=("value", "limit", "for"))
+
+
+def unit(alert: dict[str, Any]) -> str:
+    """What an alert's value and limit are in, by its facts (openmanager/alerts/conditions.py)."""
+    facts = alert["facts"]
+    if "silent_s" in facts:
+        return "s"
+    if "outcome" in facts:
+        return "h"
+    return METRIC[facts["metric"]].unit if facts.get("metric") in METRIC else ""
 
 
 def _remark(alert: dict[str, Any]) -> str:
@@ -172,7 +184,7 @@ def _show_history(to: Screen, events: list[dict[str, Any]]) -> None:
             status(e["alert"]["severity"]),
             e["what"],
             e["notice"] or "-",
-            number(e["alert"]["value"]),
+            number(e["alert"]["value"], unit(e["alert"])),
         )
         for e in events
     ]

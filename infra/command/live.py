@@ -13,6 +13,7 @@ from typing import Any
 from openmanager.cli.exits import DONE, INTERRUPTED
 
 from infra.clients.follow import follow
+from infra.command.alerts import unit
 from infra.command.client import Answered, command, commands
 from infra.command.main import CHECKOUT
 from infra.command.screen import Screen, moment, number, percent, plain, screen, status
@@ -111,7 +112,7 @@ def _lines(to: Screen, event: str, data: dict[str, Any]) -> Iterator[str]:
         for one in data["transitions"]:
             alert = one["alert"]
             told = f", people are told: {one['notice']}" if one["notice"] else ""
-            value = f"{number(alert['value'])} (limit {number(alert['limit'])})"
+            value = f"{number(alert['value'], unit(alert))} (limit {number(alert['limit'], unit(alert))})"
             name = f"{alert['server']}/{alert['rule']}"
             yield f"{moment(one['at'])}  alert    {name} {one['what']}, {alert['severity']}, {value}{told}"
     elif event == "metrics":

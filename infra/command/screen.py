@@ -116,7 +116,7 @@ def number(value: float | None, unit: str = "") -> str:
     if value is None:
         return "-"
     for scale, prefix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if abs(value) >= scale and unit not in ("%", "s", "ms"):
+        if abs(value) >= scale and unit not in ("%", "s", "ms", "h"):
             return f"{value / scale:.1f} {prefix}{unit}".strip()
     return f"{value:.4g} {unit}".strip()
 

@@ -2,6 +2,8 @@
 
 import argparse
 import io
+import re
+import shlex
 import subprocess
 import sys
 import time
@@ -13,7 +15,7 @@ from openmanager.cli.progress import Progress
 from openmanager.telemetry.rollups import STATS
 
 from infra.command import client, completion, past, screen
-from infra.command.main import main
+from infra.command.main import main, text
 from infra.command.table import COMMANDS, GROUPS, subcommands
 
 ROOT = Path(__file__).parents[2]
@@ -58,10 +60,10 @@ def test_every_command_says_what_it_does_with_examples_and_exit_codes(
     assert left.value.code == 0
     assert f"openmanager {name}" in said
     nested = subcommands(COMMANDS[name].parser())
-    for text in [said] if name == "audit" or not nested else [p.format_help() for p in nested.values()]:
-        assert "exit codes:" in text
-        assert "examples" in text or f"    openmanager {name}" in text
-        assert "--token TOKEN" not in text
+    for one in [said] if name == "audit" or not nested else [p.format_help() for p in nested.values()]:
+        assert "exit codes:" in one
+        assert "examples" in one or f"    openmanager {name}" in one
+        assert "--token TOKEN" not in one
 
 
 @pytest.mark.parametrize(
@@ -131,7 +133,7 @@ def test_help_loads_nothing_heavy(argv: list[str]) -> None:
     paths = [str(ROOT), str(ROOT / "layers/core/python")]
     code = (
         f"import sys; sys.path[:0] = {paths!r}\n"
-        "from infra.command.main import main\n"
+        "from infra.command.main import main, text\n"
         f"try: main({argv!r})\n"
         "except SystemExit: pass\n"
         f"print('LOADED', *(m for m in {HEAVY!r} if m in sys.modules))"
@@ -142,6 +144,29 @@ def test_help_loads_nothing_heavy(argv: list[str]) -> None:
 
 def test_statistics_are_those_that_the_api_knows() -> None:
     assert past.STATS == STATS
+
+
+def examples() -> list[str]:
+    """Every call of the command in its own helps and in its documentation."""
+    texts = [(ROOT / "docs/command-line.md").read_text(), text()]
+    for command in COMMANDS.values():
+        parser = command.parser()
+        texts += [p.epilog or "" for p in (parser, *subcommands(parser).values())]
+    call = re.compile(r"^ *(?:\./)?openmanager ([a-z].*?)(?:  .*| [|].*)?$", re.MULTILINE)
+    return sorted({found[1] for one in texts for found in call.finditer(one)})
+
+
+def test_there_are_examples_of_every_command_that_asks() -> None:
+    shown = {shlex.split(example)[0] for example in examples()}
+    assert {c.name for c in COMMANDS.values() if c.group in ("ask", "act")} <= shown
+
+
+@pytest.mark.parametrize("example", examples())
+def test_an_example_is_one_that_the_command_takes(example: str) -> None:
+    words = shlex.split(example.partition(" || ")[0].partition(" > ")[0].partition(" #")[0], comments=True)
+    command = COMMANDS[words[0]]
+    if words[1:] != ["--help"]:
+        command.parser().parse_args(words[1:])
 
 
 # Times
