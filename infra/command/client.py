@@ -40,12 +40,12 @@ def commands(*adders: Adder) -> argparse.ArgumentParser:
 def command(
     among: "argparse._SubParsersAction[argparse.ArgumentParser]",
     name: str,
-    run: Callable[[Api, argparse.Namespace], Answered],
+    run: Callable[[Api, argparse.Namespace], Answered] | None,
     about: str,
     examples: Sequence[str],
     *more_codes: int,
 ) -> argparse.ArgumentParser:
-    """One command with the options that all have. `run` asks, and says what is shown."""
+    """One command with the options that all have. `run` asks, and says what is shown; None where `main` is its own."""
     codes = explained(*sorted({DONE, FAILED, USAGE, UNREACHABLE, NOT_ALLOWED, *more_codes}))
     lines = "".join(f"  openmanager {example}\n" for example in examples)
     made = among.add_parser(

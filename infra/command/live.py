@@ -14,7 +14,7 @@ from openmanager.cli.exits import DONE, INTERRUPTED
 
 from infra.clients.follow import follow
 from infra.command.alerts import unit
-from infra.command.client import Answered, command, commands
+from infra.command.client import command, commands
 from infra.command.main import CHECKOUT
 from infra.command.screen import Screen, moment, number, percent, plain, screen, status
 from infra.transfer.api import Api, Failed, NotAllowed, named, unsaid
@@ -31,7 +31,7 @@ def _add_follow(among: Any) -> None:
     made = command(
         among,
         "follow",
-        _unused,
+        None,
         "The live feed: alerts and verdicts as they come, until Ctrl-C. It resumes by itself. While it runs, senders\n"
         "are asked to push more often. --json prints a line of JSON an event, as in\n"
         "infra/clients/README.md.",
@@ -44,10 +44,6 @@ def _add_follow(among: Any) -> None:
     made.add_argument("--servers", default="", metavar="SERVERS", help="ids or prefixes such as web-*, comma-separated")
     made.add_argument("--after", default="", metavar="ID", help="go on after this event")
     made.add_argument("--quiet", action="store_true", help="say nothing of lines that break")
-
-
-def _unused(_: Api, __: argparse.Namespace) -> Answered:
-    raise AssertionError("follow has no one answer")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -2,15 +2,19 @@
 
 import argparse
 import io
+import json
 import re
 import shlex
 import subprocess
 import sys
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
-from openmanager.cli.exits import DONE, FAILED, UNREACHABLE, USAGE
+from openmanager.cli.exits import DONE, FAILED, NOT_ALLOWED, UNREACHABLE, USAGE
 from openmanager.cli.progress import Progress
 from openmanager.telemetry.rollups import STATS
 
@@ -278,6 +282,56 @@ def test_a_bar_shows_on_a_terminal_and_goes_when_all_is_done() -> None:
         silent(1, 2)
         silent.clear()
         assert silent._stream.getvalue() == ""  # type: ignore[attr-defined]
+
+
+# The feed
+
+
+class Breaking(BaseHTTPRequestHandler):
+    """A stream that breaks within its second event, gives that whole when it is asked to go on, then ends the key."""
+
+    asked: ClassVar[list[str | None]] = []
+
+    def do_GET(self) -> None:
+        if self.path == "/api/health":
+            self.answer(200, b'{"status":"ok"}')
+            return
+        self.asked.append(self.headers["Last-Event-ID"])
+        event = b'event: model\nid: %d\ndata: {"models":{}}\n\n'
+        if len(self.asked) == 1:
+            self.answer(200, b"retry: 1\n\n" + event % 1 + (event % 2)[:20])
+        elif len(self.asked) == 2:
+            self.answer(200, b"retry: 1\n\n" + event % 2)
+        else:
+            self.answer(401, b'{"detail":"the key was revoked"}')
+
+    def answer(self, status: int, body: bytes) -> None:
+        self.send_response(status)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Nothing: the test says what it saw."""
+
+
+def test_the_feed_goes_on_after_the_last_whole_event_and_ends_with_the_key(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Breaking.asked.clear()
+    with ThreadingHTTPServer(("127.0.0.1", 0), Breaking) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            monkeypatch.setenv("OPENMANAGER_URL", f"http://127.0.0.1:{server.server_port}")
+            monkeypatch.setenv("OPENMANAGER_TOKEN", "key")
+            code = main(["follow", "--json", "--after", "0"])
+        finally:
+            server.shutdown()
+            thread.join()
+    said = capsys.readouterr()
+    assert [json.loads(line)["id"] for line in said.out.splitlines()] == ["1", "2"]
+    assert Breaking.asked == ["0", "1", "2"]
+    assert (code, said.err.rpartition("answered ")[2]) == (NOT_ALLOWED, "401: the key was revoked\n")
 
 
 # Completion
