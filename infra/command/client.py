@@ -1,7 +1,6 @@
 """What all commands that ask an installation share: options, where it is, how their answers and errors are shown."""
 
 import argparse
-import json
 import os
 import re
 import sys
@@ -12,7 +11,7 @@ from typing import Any
 from openmanager.cli.exits import DONE, FAILED, NOT_ALLOWED, UNREACHABLE, USAGE, explained
 
 from infra.command.main import CHECKOUT
-from infra.command.screen import Screen, plain, screen
+from infra.command.screen import Screen, plain, screen, write_json
 from infra.transfer.api import Api, Failed, add_address, named, unsaid
 from infra.transfer.files import milliseconds
 
@@ -67,7 +66,7 @@ def main(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> int:
     try:
         answer, show = chosen.run(connect(chosen), chosen)
         if chosen.json:
-            sys.stdout.write(json.dumps(answer, ensure_ascii=False) + "\n")
+            write_json(answer)
         else:
             show(screen())
     except Failed as fault:

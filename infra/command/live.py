@@ -16,7 +16,7 @@ from infra.clients.follow import follow
 from infra.command.alerts import unit
 from infra.command.client import command, commands
 from infra.command.main import CHECKOUT
-from infra.command.screen import Screen, moment, number, percent, plain, screen, status
+from infra.command.screen import Screen, moment, number, percent, plain, screen, status, write_json
 from infra.transfer.api import Api, Failed, NotAllowed, named, unsaid
 
 TOPICS = ("metrics", "predictions", "alerts", "models")
@@ -54,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         to = screen()
         for event, last, data in _events(chosen):
             if chosen.json:
-                sys.stdout.write(json.dumps({"event": event, "id": last, "data": data}, ensure_ascii=False) + "\n")
+                write_json({"event": event, "id": last, "data": data})
             else:
                 for line in _lines(to, event, data):
                     to.line(line)

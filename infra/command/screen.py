@@ -3,6 +3,7 @@
 Whatever a sender or a person chose is made plain first, so that no label moves the cursor or colours a terminal.
 """
 
+import json
 import os
 import shutil
 import sys
@@ -10,8 +11,9 @@ import time
 import unicodedata
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from io import TextIOWrapper
 from itertools import pairwise
-from typing import TextIO
+from typing import Any, TextIO
 
 _COLOURS = {"red": "31", "yellow": "33", "green": "32", "blue": "34", "grey": "90", "bold": "1"}
 OF_STATUS = {
@@ -96,8 +98,15 @@ class Screen:
         return "-" if not at_s else duration(self.now - at_s)
 
 
+def write_json(value: Any) -> None:
+    """A value as one line of standard output; in ASCII, which is readable whatever the locale."""
+    sys.stdout.write(json.dumps(value) + "\n")
+
+
 def screen() -> Screen:
-    """Standard output."""
+    """Standard output, on which letters that its locale has not are shown as escapes."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     return Screen(sys.stdout, os.environ)
 
 

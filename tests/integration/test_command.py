@@ -186,6 +186,13 @@ def test_texts_of_the_api_come_in_korean(here: Installation) -> None:
 # What goes wrong
 
 
+def test_a_locale_without_the_letters_is_no_reason_to_fail(here: Installation) -> None:
+    latin = {"PYTHONIOENCODING": "latin-1"}
+    assert "\\u2588" in here.done("status", **latin)
+    said = json.loads(here.done("ask", "hello", "--language", "ko", "--json", **latin))
+    assert HANGUL.search(said["answer"]["text"][0][0]["text"])
+
+
 def test_each_mistake_is_one_line_and_an_exit_code_of_its_own(here: Installation, tmp_path: Path) -> None:
     unknown = here.call("server", "nope")
     assert (unknown.returncode, unknown.stderr) == (FAILED, "server: server 'nope' has sent nothing\n")
