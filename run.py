@@ -1,32 +1,21 @@
 #!/usr/bin/env python3
-"""OpenManager on this machine: `python3 run.py up`. Needs Python 3.11 or newer and nothing else.
+"""OpenManager from a checkout, with nothing preinstalled: `python3 run.py COMMAND`, or `./openmanager COMMAND`.
 
     up [--no-agent] [--replay [FILE...]] [--host ADDRESS]   start everything, until Ctrl-C
     test [PYTEST ARGUMENTS]                                 run the tests, several at a time unless told which
-    demo [FILE...]                                          replay recorded servers into what runs
-    export FOLDER [--help]                                  write history to CSV or Parquet
-    import FOLDER|FILE [--help]                             send such files through the ingest door
-    evaluate FILE.csv [--help]                              score a recording of your own with the models
-    replay FILE.csv[=ROLE]... [--help]                      say what a recording would have paged
-    cost [--servers N] [--interval SECONDS] [--help]        estimate a month's bill
-    mcp [--help]                                            speak MCP over stdin and stdout
-    audit export|verify FILE [--help]                       fetch the audit log, find what was done to it
-    backup FILE [--stage NAME] [--help]                     write all of it to one file
-    restore FILE [--replace] [--help]                       put such a file back
-    seal [--help]                                           encrypt notification secrets with the first key
-    doctor [--stage NAME] [--help]                          say what is wrong with what runs here, or is deployed
-    deploy --stage NAME [--help]                            deploy to AWS, and see that it works
-    remove --stage NAME [--help]                            remove that from AWS again
     install                                                 only make .venv and install into it
+    status, servers, alerts, ask, export, deploy, ...       all commands of `openmanager --help`, which this is, too
 
-The first call makes .venv in this folder and installs requirements.lock into it; later calls do so only when that file
-has changed. `--venv FOLDER` before the command takes another folder, for another Python.
+Python 3.11 or newer is needed and nothing else. The first call makes .venv in this folder, installs requirements.lock
+into it; later calls do so only when that file has changed. `install` also writes .venv/bin/openmanager, the same
+command for the PATH. `--venv FOLDER` before the command takes another folder, for another Python.
 PORT (8000) and OPENMANAGER_DATA (.openmanager in this folder) may be set.
 """
 # This file alone must be readable by older interpreters, which it tells what is missing.
 
 import hashlib
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -40,10 +29,14 @@ NEW_ENOUGH = f"import sys; sys.exit(sys.version_info < {NEEDED!r})"
 
 HERE = Path(__file__).resolve().parent
 LOCK = HERE / "requirements.lock"
-COMMANDS = (
-    *("up", "test", "demo", "export", "import", "evaluate", "replay", "cost", "mcp", "audit", "seal"),
-    *("backup", "restore", "doctor", "deploy", "remove", "install"),
-)
+# What this file does itself; everything else is infra/command's.
+OWN = ("test", "install")
+PATHS = (HERE, HERE / "layers" / "core" / "python")
+# One that can be put on the PATH, and need not be called in this folder.
+LAUNCHER = """#!/bin/sh
+# Made by `run.py install`.
+PYTHONPATH={paths}${{PYTHONPATH:+:$PYTHONPATH}} exec {python} -m infra.command "$@"
+"""
 
 
 def say(text):
@@ -146,11 +139,30 @@ class Venv:
             if said:
                 sys.exit(f"{said}\n\nrequirements.lock could not be installed")
 
+    def put_launcher(self):
+        """bin/openmanager."""
+        file = self.folder / "bin" / "openmanager"
+        paths = shlex.quote(os.pathsep.join(map(str, PATHS)))
+        file.write_text(LAUNCHER.format(paths=paths, python=shlex.quote(self.python)))
+        file.chmod(0o755)
+
     def become(self, *argv):
         """Go on as one of its programs, in this process, so that signals reach that directly."""
-        paths = [str(HERE), str(HERE / "layers" / "core" / "python"), os.environ.get("PYTHONPATH", "")]
-        os.environ["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
-        os.execv(self.python, [self.python, *argv])
+        become(self.python, *argv)
+
+
+def become(python, *argv):
+    """Go on as a program of an interpreter, with our own packages on its path."""
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [*map(str, PATHS), os.environ.get("PYTHONPATH", "")]))
+    os.execv(python, [python, *argv])
+
+
+def known(command):
+    """Whether infra/command has it; its table needs the standard library alone."""
+    sys.path[:0] = map(str, PATHS)
+    from infra.command.table import COMMANDS
+
+    return command in COMMANDS
 
 
 def in_parallel():
@@ -164,38 +176,22 @@ def main(*arguments):
     if arguments[:1] == ("--venv",) and len(arguments) > 1:
         folder, arguments = Path(arguments[1]).absolute(), arguments[2:]
     command = arguments[0] if arguments else ""
-    if command in ("", "help", "-h", "--help"):
-        say((__doc__ or "").strip())
-        return 0 if command else 2
-    if command not in COMMANDS:
-        say(f"{command!r} is not a command; these are:\n\n{(__doc__ or '').strip()}")
-        return 2
     with_new_enough_python()
-    if command == "mcp":
-        # There a client reads its protocol and nothing else.
+    if command not in OWN and not known(command):
+        # Help, or a mistake: nothing needs be installed to say so.
+        become(sys.executable, "-m", "infra.command", *arguments)
+    if command not in (*OWN, "up"):
+        # What these print is for people and programs, such as those that speak MCP.
         sys.stdout = sys.stderr
-        os.environ["OPENMANAGER_DATA"] = os.environ.get("OPENMANAGER_DATA") or str(HERE / ".openmanager")
     venv = Venv(folder)
     venv.ready()
+    if command == "install":
+        venv.put_launcher()
+        return 0
     if command == "test":
         os.chdir(str(HERE))
         venv.become("-m", "pytest", *(arguments[1:] or in_parallel()))
-    if command in ("export", "import"):
-        venv.become("-m", "infra.transfer", *arguments)
-    if command in ("backup", "restore"):
-        venv.become("-m", "infra.backup", *arguments)
-    if command == "audit":
-        venv.become("-m", "infra.transfer.audit", *arguments[1:])
-    if command == "seal":
-        venv.become("-m", "infra.transfer.seal", *arguments[1:])
-    if command in ("doctor", "deploy"):
-        venv.become("-m", "infra." + command, *arguments[1:])
-    if command == "remove":
-        venv.become("-m", "infra.deploy.remove", *arguments[1:])
-    if command in ("evaluate", "replay", "cost", "mcp"):
-        venv.become("-m", "openmanager", *arguments)
-    if command != "install":
-        venv.become("-m", "infra.local", *arguments)
+    venv.become("-m", "infra.command", *arguments)
     return 0
 
 

@@ -3,18 +3,25 @@
 Standard library only. It goes on after the last event it saw, however the line breaks.
 """
 
+import http.client
 import json
 import os
 import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 
-def follow(url: str, token: str, query: str = "") -> Iterator[tuple[str, str, dict[str, object]]]:
-    """(event, id, data) for ever. Raises urllib.error.HTTPError for an address or a token that will not do."""
-    last, retry_s = "", 3.0
+def follow(
+    url: str, token: str, query: str = "", last: str = "", broke: Callable[[Exception], object] = str
+) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """(event, id, data) for ever, from after the id `last`; `broke` hears why a line broke.
+
+    Raises urllib.error.HTTPError for an address or a token that will not do.
+    """
+    retry_s = 3.0
     while True:
         headers = {"Authorization": f"Bearer {token}", "Accept": "text/event-stream"}
         request = urllib.request.Request(f"{url}/api/stream{query}", headers=headers | {"Last-Event-ID": last})
@@ -33,11 +40,10 @@ def follow(url: str, token: str, query: str = "") -> Iterator[tuple[str, str, di
                         event = {}
                     else:
                         event = {}
-        except urllib.error.HTTPError as refusal:
-            if refusal.code not in (429, 503):
+        except (OSError, ValueError, http.client.HTTPException) as why:
+            if isinstance(why, urllib.error.HTTPError) and why.code not in (429, 502, 503, 504):
                 raise
-        except (OSError, ValueError):
-            pass  # the line broke; what was not complete comes again
+            broke(why)  # what was not complete comes again
         time.sleep(retry_s)
 
 

@@ -1,7 +1,7 @@
 """Deploy a stage of OpenManager to AWS, and see that it works.
 
     make deploy STAGE=dev [REGION=…] [ARCH=arm64] [SETTINGS=file.env] [MAIL=…]
-    python3 run.py deploy --stage dev [--settings FILE] [--dry-run]
+    openmanager deploy --stage dev [--settings FILE] [--dry-run]
 
 Every step may be done again: a deployment that broke off goes on with the same command. It asks nothing, so that CI
 can call it. Settings stand encrypted in AWS's Parameter Store below /openmanager/<stage>/; --settings writes those of
@@ -13,10 +13,21 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from openmanager.cli.exits import DONE, FAILED, USAGE, explained
+
 from infra.aws import Aws, AwsRefused, region_of
 from infra.deploy.failure import CannotDeploy
 from infra.deploy.steps import Deployment, Steps
 from infra.packaging.target import TARGETS
+
+EPILOG = """examples:
+  openmanager deploy --stage dev --region eu-central-1 --settings settings.env --dry-run
+  openmanager deploy --stage prod
+
+environment:
+  AWS credentials as boto3 finds them (AWS_PROFILE, …), AWS_REGION, OSLS (another osls)
+
+""" + explained(DONE, FAILED, USAGE)
 
 
 def say(text: str) -> None:
@@ -26,9 +37,9 @@ def say(text: str) -> None:
 
 def arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="run.py deploy",
+        prog="openmanager deploy",
         description=__doc__,
-        epilog="Environment: AWS credentials as boto3 finds them (AWS_PROFILE, …), AWS_REGION, OSLS (another osls).",
+        epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(

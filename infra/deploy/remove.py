@@ -1,13 +1,15 @@
 """Remove a stage of OpenManager from AWS. Settings and data stay, and how to delete them is said.
 
 make remove STAGE=dev [REGION=…]
-python3 run.py remove --stage dev [--yes]
+openmanager remove --stage dev [--yes]
 """
 
 import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+
+from openmanager.cli.exits import DONE, FAILED, USAGE, explained
 
 from infra.aws import Aws, AwsRefused, region_of
 from infra.deploy import programs
@@ -18,7 +20,10 @@ from infra.deploy.failure import CannotDeploy
 
 def arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="run.py remove", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="openmanager remove",
+        description=__doc__,
+        epilog="examples:\n  openmanager remove --stage dev\n\n" + explained(DONE, FAILED, USAGE),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--stage", required=True, help="which")
     parser.add_argument("--region", default="", help="else AWS_REGION, else eu-central-1")

@@ -2,7 +2,7 @@
 
     make doctor                        the stack on this machine (`make run`), while it runs
     make doctor STAGE=dev [REGION=…]   a deployment, with your AWS credentials
-    python3 run.py doctor --environment   the stores that the environment's variables name, and OPENMANAGER_URL
+    openmanager doctor --environment   the stores that the environment's variables name, and OPENMANAGER_URL
 
 It changes nothing but a key of ten seconds in Redis.
 """
@@ -20,6 +20,16 @@ from infra.doctor.examine import examine
 from infra.doctor.finding import SIGNS, Finding, worst
 from infra.doctor.place import NoPlace, Place, deployed, named_by, this_machine
 
+EPILOG = """examples:
+  openmanager doctor
+  openmanager doctor --stage dev
+  openmanager doctor --environment --json
+
+exit codes:
+  0    nothing failed; warnings may stand
+  1    something did
+  2    there is nothing to look at, or the command line is wrong
+"""
 CHECKOUT = Path(__file__).resolve().parents[2]
 
 
@@ -30,9 +40,9 @@ def say(text: str) -> None:
 
 def arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="run.py doctor",
+        prog="openmanager doctor",
         description=__doc__,
-        epilog="exit codes: 0 nothing failed (warnings may stand), 1 something did, 2 there is nothing to look at",
+        epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--stage", default="", help="a deployment on AWS")

@@ -5,7 +5,10 @@ import json
 import os
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
+
+from openmanager.cli.exits import DONE, FAILED, USAGE, explained
 
 from infra.administrator import NAME, first_administrator
 from infra.local import replay
@@ -14,6 +17,19 @@ from infra.local.process import StartFailed, say
 from infra.local.supervisor import CHECKOUT, Stopped, Supervisor, listen_for_stop
 from infra.serverless import Unsupported, read_service
 
+EXAMPLES = """examples:
+  openmanager up
+  openmanager up --no-agent --replay
+  PORT=8080 openmanager up --host 0.0.0.0
+
+"""
+ENVIRONMENT = """environment:
+  PORT                    the gateway's port; the next free one is taken if it is in use (8000)
+  OPENMANAGER_DATA        the data folder (.openmanager in the checkout)
+  OPENMANAGER_API_KEY     the first administrator's key (made at the first start)
+  OPENMANAGER_LOG_LEVEL   how much the parts write into its logs/ (INFO)
+
+"""
 RECORDING = CHECKOUT / "infra" / "local" / "recordings" / "host.csv"
 
 
@@ -75,34 +91,48 @@ def demo(options: argparse.Namespace) -> int:
     except (OSError, ValueError):
         say(f"nothing runs on {options.data}: `make run` first")
         return 1
-    what = options.arguments or [str(RECORDING)]
-    return replay.main(["--url", known["url"], "--token", known["token"], *what])
+    options.url, options.token = known["url"], known["token"]
+    return replay.run(options)
 
 
 def arguments() -> argparse.ArgumentParser:
     data = Path(os.environ.get("OPENMANAGER_DATA") or CHECKOUT / ".openmanager").absolute()
     parser = argparse.ArgumentParser(
-        prog="run.py",
+        prog="openmanager",
         description="OpenManager on this machine.",
-        epilog="Environment: PORT (8000, or the next free one), OPENMANAGER_DATA (.openmanager in the checkout), "
-        "OPENMANAGER_API_KEY (made at the first start), OPENMANAGER_LOG_LEVEL (info).",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    start = commands.add_parser("up", help="start everything, until Ctrl-C")
+    start = commands.add_parser(
+        "up",
+        help="start everything, until Ctrl-C",
+        description="Starts everything on this machine, until Ctrl-C. It prints its address and a login,\n"
+        "which are also in credentials.json of the data folder while it runs.",
+        epilog=EXAMPLES + ENVIRONMENT + explained(DONE, FAILED, USAGE),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     start.set_defaults(run=up)
     start.add_argument("--no-agent", action="store_true", help="do not watch this machine")
     start.add_argument("--replay", nargs="*", metavar="FILE", help="also replay recorded servers (ours, without FILE)")
     start.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     start.add_argument("--service", type=Path, default=CHECKOUT / "serverless.yml", help=argparse.SUPPRESS)
     start.set_defaults(data=data)
-    play = commands.add_parser("demo", help="replay recorded servers into the running stack", add_help=False)
-    play.add_argument("arguments", nargs=argparse.REMAINDER)
+    play = commands.add_parser(
+        "demo",
+        help="replay recorded servers into the running stack",
+        description="Pushes recorded servers into what runs on the data folder, as if their recording ended now.",
+        epilog="examples:\n  openmanager demo\n  openmanager demo web-01.csv --last 60 --follow\n\n"
+        + explained(DONE, FAILED, USAGE),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    play.add_argument("files", nargs="*", type=Path, default=[RECORDING], metavar="FILE", help=".csv or .npz (ours)")
+    replay.add_options(play)
     play.set_defaults(run=demo, data=data)
     return parser
 
 
-def main() -> int:
-    options = arguments().parse_args()
+def main(argv: Sequence[str] | None = None) -> int:
+    """The exit code."""
+    options = arguments().parse_args(argv)
     result: int = options.run(options)
     return result
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from openmanager.cli.exits import USAGE
 
 from infra.local.process import say
 from infra.local.recordings.formats import MAX_ROWS, Recording, Unusable, choose, cut, read, rows_of, stretch
@@ -99,27 +100,37 @@ def arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="replay", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help=".csv or .npz")
+    parser.add_argument("--url", required=True, help="address of OpenManager")
+    parser.add_argument("--token", required=True, help="API key")
+    add_options(parser)
+    return parser
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """How files are replayed, read by `run`."""
     add = parser.add_argument
-    add("files", nargs="+", type=Path, metavar="FILE", help=".csv or .npz")
-    add("--url", required=True, help="address of OpenManager")
-    add("--token", required=True, help="API key")
     add("--servers", default="", metavar="A,B", help="only these of the recorded servers")
     add("--last", type=float, default=300, metavar="MINUTES", help="how much past to send (300)")
     add("--start", type=float, metavar="MINUTE", help="where the past begins; else at the end, with --follow at 0")
     add("--interval", type=float, metavar="S", help="make each row last so many seconds; else as recorded")
     add("--follow", action="store_true", help="go on in real time with what comes after the past")
     add("--speed", choices=["past", "live"], default="past", help="live: no past, everything in real time")
-    return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Replay; 0 when everything was taken."""
-    parser = arguments()
-    chosen = parser.parse_args(argv)
+    return run(arguments().parse_args(argv))
+
+
+def run(chosen: argparse.Namespace) -> int:
+    """Replay `files` to `url` with `token`; the exit code."""
     if not 1 <= chosen.last <= 7 * 1440:
-        parser.error("--last: must be 1 to 10080 minutes (a week)")
+        say("--last: must be 1 to 10080 minutes (a week)")
+        return USAGE
     if chosen.interval is not None and not 1 <= chosen.interval <= 3600:
-        parser.error("--interval: must be 1 to 3600 seconds")
+        say("--interval: must be 1 to 3600 seconds")
+        return USAGE
     try:
         replay(chosen)
     except Unusable as fault:

@@ -1,7 +1,8 @@
 """The audit log as JSON lines, and whether it is whole.
 
-    python3 run.py audit export audit.jsonl     fetch all of it from the OpenManager that is named
-    python3 run.py audit verify audit.jsonl     check the chain; needs no OpenManager and no network
+examples:
+    openmanager audit export audit.jsonl     fetch all of it from the OpenManager that is named
+    openmanager audit verify audit.jsonl     check the chain; needs no OpenManager and no network
 
 Address and key come from OPENMANAGER_URL and OPENMANAGER_TOKEN, else from what runs on the data folder of this
 checkout. Both commands print the head, SEQ:HASH. Keep it somewhere else: with `--head` a log is refused that was
@@ -17,11 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from openmanager.audit import Broken, Head, verify
+from openmanager.cli.exits import DONE, FAILED, NOT_ALLOWED, PARTLY, UNREACHABLE, USAGE, explained
 
-from infra.transfer.api import Api, Failed, locate
+from infra.transfer.api import Api, Failed, add_address, named
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-BROKEN = 3
+BROKEN = PARTLY
 
 
 def say(text: str) -> None:
@@ -39,16 +41,15 @@ def noted(text: str) -> Head:
 
 def arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="run.py audit",
+        prog="openmanager audit",
         description=__doc__,
-        epilog=f"exit codes: 0 done, 1 it could not go on, {BROKEN} the chain is broken and where is said",
+        epilog=explained(DONE, FAILED, USAGE, BROKEN, UNREACHABLE, NOT_ALLOWED),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(required=True, dest="command", metavar="COMMAND")
     out = commands.add_parser("export", help="fetch the log, and verify it")
     check = commands.add_parser("verify", help="find the first row that does not fit")
-    out.add_argument("--url", default="", help="address of OpenManager; else OPENMANAGER_URL")
-    out.add_argument("--token", default="", help="its key; better as OPENMANAGER_TOKEN")
+    add_address(out)
     for command in (out, check):
         command.add_argument("file", type=Path)
         command.add_argument("--head", type=noted, metavar="SEQ:HASH", help="what an earlier command printed")
@@ -80,13 +81,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     chosen = arguments().parse_args(argv)
     try:
         if chosen.command == "export":
-            url, token = locate(chosen.url, chosen.token, dict(os.environ), CHECKOUT)
+            url, token = named(chosen, os.environ, CHECKOUT)
             export(Api(url, token, say), chosen.file)
         with chosen.file.open(encoding="utf-8") as lines:
             head = verify(lines, chosen.head)
     except (Failed, OSError, UnicodeDecodeError) as fault:
         say(f"{chosen.command}: {fault}")
-        return 1
+        return getattr(fault, "exit_code", FAILED)
     except Broken as fault:
         say(f"{chosen.file}: {fault}")
         return BROKEN

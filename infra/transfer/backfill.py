@@ -6,7 +6,7 @@ sent twice changes nothing. What it leaves out, such as samples older than it ac
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ BATCH_ROWS = 100
 
 
 @dataclass
-class Progress:
+class Sent:
     """What was sent to `url` so far: of each file its size and the rows that are done."""
 
     url: str
@@ -37,32 +37,41 @@ class Progress:
         return self.sent - self.taken
 
 
-def backfill(api: Api, source: Path, server: str, restart: bool, say: Say) -> Progress:
-    """Send a folder that was exported, or one file. Raises Failed."""
+def backfill(
+    api: Api, source: Path, server: str, restart: bool, say: Say, progress: Callable[[int, int], None]
+) -> Sent:
+    """Send a folder that was exported, or one file. Raises Failed.
+
+    `progress` hears of (octets of files done, of how many); within a file rows count for their share.
+    """
     files = list(_files(source, server))
     if not files:
         raise Failed(f"{source} holds no file of samples ({', '.join('.' + f for f in FORMATS)})")
     note = source / "import.json" if source.is_dir() else source.with_name(source.name + ".import.json")
-    progress = Progress(api.url) if restart else _noted(note, api.url)
-    if progress.files:
-        say(f"going on after {progress.sent:,} samples that were sent before (--restart sends them again)")
+    sent = Sent(api.url) if restart else _noted(note, api.url)
+    if sent.files:
+        say(f"going on after {sent.sent:,} samples that were sent before (--restart sends them again)")
+    sizes = [path.stat().st_size for path, _, _ in files]
     for i, (path, owner, attributes) in enumerate(files, 1):
-        size = path.stat().st_size
-        known_size, done = progress.files.get(str(path), (size, 0))
+        size = sizes[i - 1]
+        known_size, done = sent.files.get(str(path), (size, 0))
         if known_size != size:
             done = 0
         row = 0
-        for name, table in read(path, owner).items():
+        tables = read(path, owner)
+        rows = sum(len(table.times) for table in tables.values())
+        for name, table in tables.items():
             for first in range(0, len(table.times), BATCH_ROWS):
                 row += len(table.times[first : first + BATCH_ROWS])
                 if row <= done:
                     continue
-                _send(api, name, attributes, table, first, progress)
-                progress.files[str(path)] = (size, row)
-                _note(note, progress)
-        say(f"[{i}/{len(files)}] {path}: {row:,} rows; {progress.taken:,} samples taken so far")
+                _send(api, name, attributes, table, first, sent)
+                sent.files[str(path)] = (size, row)
+                _note(note, sent)
+                progress(sum(sizes[: i - 1]) + size * row // rows, sum(sizes))
+        say(f"[{i}/{len(files)}] {path}: {row:,} rows; {sent.taken:,} samples taken so far")
     note.unlink(missing_ok=True)
-    return progress
+    return sent
 
 
 def _files(source: Path, server: str) -> Iterator[tuple[Path, str, dict[str, Any]]]:
@@ -83,15 +92,15 @@ def _files(source: Path, server: str) -> Iterator[tuple[Path, str, dict[str, Any
                 yield source / file, name, entry["attributes"]
 
 
-def _send(api: Api, server: str, attributes: dict[str, Any], table: Table, first: int, progress: Progress) -> None:
+def _send(api: Api, server: str, attributes: dict[str, Any], table: Table, first: int, sent: Sent) -> None:
     last = min(first + BATCH_ROWS, len(table.times))
     samples = [sample(table, i) for i in range(first, last)]
     answer = api.post("/api/ingest", {"server": server, **attributes, "samples": samples})
-    progress.sent += sum(len(s["metrics"]) + len(s["counters"]) for s in samples)
-    progress.taken += answer["accepted"]
-    progress.reasons.update(r["reason"] for r in answer.get("rejected", ()))
+    sent.sent += sum(len(s["metrics"]) + len(s["counters"]) for s in samples)
+    sent.taken += answer["accepted"]
+    sent.reasons.update(r["reason"] for r in answer.get("rejected", ()))
     if unnamed := answer.get("rejected_count", 0) - len(answer.get("rejected", ())):
-        progress.reasons["further ones that the door did not name"] += unnamed
+        sent.reasons["further ones that the door did not name"] += unnamed
 
 
 def sample(table: Table, row: int) -> dict[str, Any]:
@@ -103,21 +112,21 @@ def sample(table: Table, row: int) -> dict[str, Any]:
     return {"time": table.times[row] / 1000, **groups}
 
 
-def _noted(path: Path, url: str) -> Progress:
+def _noted(path: Path, url: str) -> Sent:
     try:
         known = json.loads(path.read_text())
         if known["url"] == url:
             files = {file: (size, done) for file, (size, done) in known["files"].items()}
-            return Progress(url, files, known["sent"], known["taken"], Counter(known["reasons"]))
+            return Sent(url, files, known["sent"], known["taken"], Counter(known["reasons"]))
     except (OSError, ValueError, LookupError, TypeError):
         pass  # none was made, or it is of no use: sending everything again does no harm
-    return Progress(url)
+    return Sent(url)
 
 
-def _note(path: Path, progress: Progress) -> None:
+def _note(path: Path, sent: Sent) -> None:
     partial = path.with_name(path.name + ".partial")
     try:
-        partial.write_text(json.dumps(vars(progress)))
+        partial.write_text(json.dumps(vars(sent)))
         partial.replace(path)
     except OSError as fault:
         raise Failed(f"cannot note in {path} how far it came: {fault.strerror or fault}") from None

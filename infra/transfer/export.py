@@ -7,7 +7,7 @@ A day is fetched page by page and written when it is whole, so an interrupted ex
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,9 +22,18 @@ _DAY_MS = 86_400_000
 
 
 def export(
-    api: Api, folder: Path, fmt: str, servers: Sequence[str], span_ms: tuple[int, int], say: Say
+    api: Api,
+    folder: Path,
+    fmt: str,
+    servers: Sequence[str],
+    span_ms: tuple[int, int],
+    say: Say,
+    progress: Callable[[int, int], None],
 ) -> dict[str, Any]:
-    """Write the samples of [start, end) of these servers, or of all; the index. Raises Failed."""
+    """Write the samples of [start, end) of these servers, or of all; the index. Raises Failed.
+
+    `progress` hears of (days of a server done, of how many).
+    """
     if fmt == "parquet":
         require_parquet()
     index = _begun(folder, fmt, servers, say) or {
@@ -51,11 +60,23 @@ def export(
                 say(f"[{i}/{len(index['servers'])}] {file}: {len(table.times):,} rows, {table.count:,} samples")
             entry["reached_ms"] = end
             _save(folder, index)
+            progress(*_days(index))
         if name in servers and not entry.get("known"):
             raise Failed(f"{api.url} knows no server {name!r}")
         if not entry["files"]:
             say(f"[{i}/{len(index['servers'])}] {name}: nothing in this span")
     return index
+
+
+def _days(index: dict[str, Any]) -> tuple[int, int]:
+    """(days of all servers that are done, all of them), begun ones counted whole."""
+    first, end = (index[name] // _DAY_MS for name in ("from_ms", "to_ms"))
+    each = max(1, end - first + (index["to_ms"] % _DAY_MS > 0))
+    done = sum(
+        each if entry["reached_ms"] >= index["to_ms"] else entry["reached_ms"] // _DAY_MS - first
+        for entry in index["servers"].values()
+    )
+    return done, each * len(index["servers"])
 
 
 def fetch(api: Api, server: str, start_ms: int, end_ms: int, entry: dict[str, Any]) -> Table:

@@ -1,6 +1,6 @@
 """Encrypt the secrets of notification targets with the first key of OPENMANAGER_ENCRYPTION_KEYS.
 
-    python3 run.py seal
+    openmanager seal
 
 To begin: set the variable, deploy, run this once for what was stored before. To change keys: put the new one first,
 deploy, run this, drop the old one, deploy. The functions have the keys; this command asks them and needs none.
@@ -14,10 +14,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from infra.transfer.api import Api, Failed, locate
+from openmanager.cli.exits import DONE, FAILED, NOT_ALLOWED, PARTLY, UNREACHABLE, USAGE, explained
+
+from infra.transfer.api import Api, Failed, add_address, named
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-SOME_LEFT = 3
+SOME_LEFT = PARTLY
 
 
 def say(text: str) -> None:
@@ -27,13 +29,12 @@ def say(text: str) -> None:
 
 def arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="run.py seal",
+        prog="openmanager seal",
         description=__doc__,
-        epilog=f"exit codes: 0 done, 1 it could not go on, {SOME_LEFT} some secrets could not be read, and why is said",
+        epilog=explained(DONE, FAILED, USAGE, SOME_LEFT, UNREACHABLE, NOT_ALLOWED),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--url", default="", help="address of OpenManager; else OPENMANAGER_URL")
-    parser.add_argument("--token", default="", help="an administrator's key; better as OPENMANAGER_TOKEN")
+    add_address(parser)
     return parser
 
 
@@ -53,11 +54,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The exit code."""
     chosen = arguments().parse_args(argv)
     try:
-        url, token = locate(chosen.url, chosen.token, dict(os.environ), CHECKOUT)
+        url, token = named(chosen, os.environ, CHECKOUT)
         return seal(Api(url, token, say))
     except Failed as fault:
         say(f"seal: {fault}")
-        return 1
+        return fault.exit_code
 
 
 if __name__ == "__main__":

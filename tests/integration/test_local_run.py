@@ -9,6 +9,8 @@ from types import ModuleType
 
 import pytest
 
+from infra.command.table import COMMANDS
+
 RUN = Path(__file__).parents[2] / "run.py"
 
 
@@ -51,14 +53,37 @@ class Machine:
         return ""
 
 
-def test_help_names_every_command_and_an_unknown_one_shows_it() -> None:
-    helped = subprocess.run([sys.executable, RUN, "--help"], capture_output=True, text=True, check=False)
-    assert helped.returncode == 0
-    for command in ("up", "test", "demo", "install"):
-        assert f"\n    {command}" in helped.stdout
-    unknown = subprocess.run([sys.executable, RUN, "fly"], capture_output=True, text=True, check=False)
+@pytest.mark.parametrize("program", [RUN, RUN.with_name("openmanager")])
+def test_help_and_a_mistake_need_nothing_installed(program: Path, tmp_path: Path) -> None:
+    link = tmp_path / "linked"
+    link.symlink_to(program)
+
+    def said(*argv: str) -> subprocess.CompletedProcess[str]:
+        argv = (sys.executable, str(link), "--venv", str(tmp_path / "none"), *argv)
+        return subprocess.run(argv, capture_output=True, text=True, check=False, cwd=tmp_path, env={"PATH": "/usr/bin"})
+
+    helped = said("--help")
+    assert helped.returncode == 0, helped.stderr
+    for command in (*COMMANDS, "test", "install"):
+        assert f"\n  {command} " in helped.stdout
+    unknown = said("fly")
     assert unknown.returncode == 2
-    assert "'fly' is not a command" in unknown.stdout
+    assert "'fly' is not a command" in unknown.stderr
+    assert not (tmp_path / "none").exists()
+
+
+def test_what_install_puts_on_the_path_is_the_command(
+    run: ModuleType, checkout: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(run, "run", Machine(checkout))
+    assert run.main("install") == 0
+    launcher = checkout / ".venv" / "bin" / "openmanager"
+    python = checkout / ".venv" / "bin" / "python"
+    python.unlink()
+    python.symlink_to(sys.executable)
+    said = subprocess.run([launcher, "--version"], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert (said.returncode, said.stderr) == (0, "")
+    assert said.stdout.startswith("openmanager ")
 
 
 def test_the_environment_is_made_once_and_again_only_for_another_lock(
@@ -132,10 +157,8 @@ def test_where_a_client_reads_a_protocol_nothing_is_said_to_it(
     monkeypatch.setattr(run, "run", Machine(checkout))
     monkeypatch.setattr(run.Venv, "become", lambda _, *argv: became.append(argv))
     monkeypatch.setattr(sys, "stdout", sys.stdout)
-    monkeypatch.setenv("OPENMANAGER_DATA", "")
     run.main("mcp")
     said = capfd.readouterr()
     assert said.out == ""
     assert "installing" in said.err
-    assert became[0] == ("-m", "openmanager", "mcp")
-    assert os.environ["OPENMANAGER_DATA"] == str(checkout / ".openmanager")
+    assert became[0] == ("-m", "infra.command", "mcp")

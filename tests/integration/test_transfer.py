@@ -75,4 +75,4 @@ def test_run_py_passes_the_command_on(command: str, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(run.Venv, "ready", lambda _: None)
     monkeypatch.setattr(run.Venv, "become", lambda _, *argv: became.append(argv))
     run.main(command, "folder", "--server", "web-01")
-    assert became[0] == ("-m", "infra.transfer", command, "folder", "--server", "web-01")
+    assert became[0] == ("-m", "infra.command", command, "folder", "--server", "web-01")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.packaging import archive, bytecode, distributions, pruning, report, shared_objects
+from infra.packaging import archive, bytecode, contents, distributions, pruning, report, shared_objects
 from infra.packaging.failure import CannotPackage
 from infra.packaging.report import MB, Artifact, Size
 from infra.packaging.target import TARGETS, Target
@@ -124,6 +124,14 @@ def test_pruning_leaves_no_empty_folder(tmp_path: Path) -> None:
         (tmp_path / path).touch()
     pruning.prune(tmp_path)
     assert sorted(p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*")) == ["numpy", "numpy/core.py"]
+
+
+def test_the_core_layer_has_the_domain_and_no_command_line(tmp_path: Path) -> None:
+    contents.add_own("core", tmp_path)
+    domain = tmp_path / "python/openmanager"
+    whole = {path.name for path in (contents.ROOT / "layers/core/python/openmanager").iterdir()} - {"__pycache__"}
+    assert {path.name for path in domain.iterdir()} == whole - {"cli", "__main__.py"}
+    assert not list(domain.rglob("*.pyc"))
 
 
 def test_a_zip_depends_on_names_contents_and_the_executable_bit_alone(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from openmanager.catalog import PARTS
+from openmanager.cli.exits import FAILED, NOT_ALLOWED
 from openmanager.errors import InvalidInput
 from openmanager.sources import native
 
@@ -302,7 +303,8 @@ def test_mistakes_are_named(
     (full / "text.csv").write_text("time,load_1m\n1,1\n2,high\n")
     (full / "when.csv").write_text("time,load_1m\nnoon,1\n")
     (full / "fine.csv").write_text(f"time,load_1m\n{START_MS // 1000},1\n")
-    assert transfer.main([a.format(tmp=tmp_path) for a in arguments] + ["--url", house.url]) == 1
+    refused = NOT_ALLOWED if complaint == "does not accept the key" else FAILED
+    assert transfer.main([a.format(tmp=tmp_path) for a in arguments] + ["--url", house.url]) == refused
     assert complaint in capsys.readouterr().out
 
 

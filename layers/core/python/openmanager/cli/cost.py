@@ -9,7 +9,12 @@ from openmanager.errors import InvalidInput
 
 DESCRIPTION = """Estimates a month's bill of a fleet: what one push, one round and one archive were measured to use,
 times how often they come, at list prices less what is free. OPENMANAGER_PRICES may say other prices, and what a
-database's plan costs a month. What an installation really used is at /api/system/cost.
+database's plan costs a month. `openmanager bill` tells what an installation really used.
+"""
+EXAMPLES = """examples:
+  openmanager cost --servers 100 --interval 60
+  openmanager cost --servers 20 --interval 15 --watched 8 --json
+
 """
 
 
@@ -19,7 +24,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", exit_co
         "cost",
         help="estimate a month's bill",
         description=DESCRIPTION,
-        epilog=exit_codes,
+        epilog=EXAMPLES + exit_codes,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     command.add_argument("--servers", type=int, default=100, metavar="N", help="how many there are (%(default)s)")

@@ -10,13 +10,13 @@ by minute, and sums up what they say.
 
 The first line names the columns: `time` (ISO 8601, UTC unless it says otherwise, or seconds or milliseconds since 1970)
 and metrics as the catalogue names them (cpu_utilization, load_5m, disk_busy, …; counters as disk_reads_total/sda too,
-which become rates). What `run.py export` writes can be read. Rows nearer than a minute are averaged into minutes; an
-empty cell is a missing value. A column `label` (1 in incidents) adds how well the scores tell incidents apart.
+which become rates). What `openmanager export` writes can be read. Rows nearer than a minute are averaged into minutes;
+an empty cell is a missing value. A column `label` (1 in incidents) adds how well the scores tell incidents apart.
 """
 EXAMPLES = """examples:
-  python3 run.py evaluate web-01.csv
-  python3 run.py evaluate web-01.csv --from 2026-03-01 --out scores.csv
-  python3 run.py evaluate fleet.csv --server web-01 --json | jq .labels
+  openmanager evaluate web-01.csv
+  openmanager evaluate web-01.csv --from 2026-03-01 --out scores.csv
+  openmanager evaluate fleet.csv --server web-01 --json | jq .labels
 
 """
 
@@ -33,10 +33,11 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", exit_co
     command.add_argument("file", type=Path, metavar="FILE.csv")
     command.add_argument("--out", type=Path, metavar="SCORES.csv", help="write one line of scores for each minute")
     command.add_argument("--json", action="store_true", help="print the summary as JSON")
+    command.add_argument("--quiet", action="store_true", help="no progress bar")
     command.add_argument("--from", dest="begin", metavar="TIME", help="sum up scores from here; rows before only teach")
     command.add_argument("--time", default="", metavar="COLUMN", help="the column of times (time, timestamp, …)")
     command.add_argument("--label", default="", metavar="COLUMN", help="the column of labels (label, incident, …)")
-    command.add_argument("--server", default="", metavar="ID", help="whose rows, where a column `server` names several")
+    command.add_argument("--server", default="", metavar="NAME", help="whose rows, where a column names several")
     command.add_argument(
         "--step", type=_seconds, default=0, metavar="SECONDS", help="the grid (60, or the rows' distance if longer)"
     )
@@ -60,7 +61,7 @@ def run(chosen: argparse.Namespace) -> None:
     import sys
 
     from openmanager.cli import report, text
-    from openmanager.cli.progress import tell
+    from openmanager.cli.progress import Progress
     from openmanager.cli.scored import score, write
     from openmanager.errors import InvalidInput
     from openmanager.sources import table
@@ -72,7 +73,8 @@ def run(chosen: argparse.Namespace) -> None:
         except (ValueError, OverflowError):
             raise InvalidInput("--from", f"{chosen.begin!r} is neither ISO 8601 nor Unix seconds") from None
     data = table.read(chosen.file, chosen.time, chosen.label, chosen.server, chosen.step)
-    scored = score(data, chosen.shares, tell if sys.stderr.isatty() else None)
+    with Progress("minutes", not chosen.quiet) as progress:
+        scored = score(data, chosen.shares, progress)
     summary = report.summary(data, scored, begin_ms) | {"file": str(chosen.file)}
     if chosen.out:
         write(chosen.out, data, scored)

@@ -6,21 +6,16 @@ import sys
 from collections.abc import Sequence
 
 from openmanager.cli import cost, evaluate, mcp, replay
+from openmanager.cli.exits import DONE, FAILED, INTERRUPTED, USAGE, explained
 from openmanager.errors import OpenManagerError
 
-DONE, FAILED, INTERRUPTED = 0, 1, 130
-EXIT_CODES = """exit codes:
-  0    done
-  1    a file, a setting or a model cannot be used, and why is said
-  2    the command line is wrong
-  130  interrupted
-"""
+EXIT_CODES = explained(DONE, FAILED, USAGE, INTERRUPTED)
 
 
-def parser() -> argparse.ArgumentParser:
+def arguments() -> argparse.ArgumentParser:
     """The commands; each adds itself and sets `run`, which returns nothing and raises OpenManagerError."""
     top = argparse.ArgumentParser(
-        prog="run.py",
+        prog="openmanager",
         description="OpenManager from a terminal.",
         epilog=EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -35,7 +30,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The exit code."""
-    chosen = parser().parse_args(argv)
+    chosen = arguments().parse_args(argv)
     try:
         chosen.run(chosen)
         sys.stdout.flush()

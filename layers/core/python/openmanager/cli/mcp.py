@@ -8,6 +8,10 @@ itself. Each message goes to a running installation, whose roles, limits and aud
 It is found by OPENMANAGER_URL and OPENMANAGER_TOKEN (an API key, or a token); without them it is the one that runs on
 the data folder (OPENMANAGER_DATA), as its administrator.
 """
+EXAMPLES = """examples, in a host's configuration:
+  {"mcpServers": {"openmanager": {"command": "/path/to/openmanager", "args": ["mcp"]}}}
+
+"""
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", exit_codes: str) -> None:
@@ -16,7 +20,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", exit_co
         "mcp",
         help="speak MCP over standard input and output",
         description=DESCRIPTION,
-        epilog=exit_codes,
+        epilog=EXAMPLES + exit_codes,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     command.set_defaults(run=run)

@@ -16,9 +16,9 @@ Each file is one server's CSV as `evaluate` reads it, on minutes. Files of one c
 depends on each other is grouped into incidents.
 """
 EXAMPLES = """examples:
-  python3 run.py replay web-01.csv
-  python3 run.py replay web-01.csv=web db-01.csv=database --rules my-rules.json
-  python3 run.py replay web-01.csv --json | jq .record.models
+  openmanager replay web-01.csv
+  openmanager replay web-01.csv=web db-01.csv=database --rules my-rules.json
+  openmanager replay web-01.csv --json | jq .record.models
 
 """
 
@@ -35,6 +35,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", exit_co
     command.add_argument("files", nargs="+", metavar="FILE.csv[=ROLE]", help="a server's minutes, and its role")
     command.add_argument("--rules", type=Path, metavar="RULES.json", help="a list of rules in the place of the default")
     command.add_argument("--json", action="store_true", help="print everything as JSON")
+    command.add_argument("--quiet", action="store_true", help="no progress bar")
     command.set_defaults(run=run)
 
 
@@ -44,7 +45,7 @@ def run(chosen: argparse.Namespace) -> None:
     import sys
 
     from openmanager.alerts.rules import DEFAULTS, parse_rules
-    from openmanager.cli.progress import tell
+    from openmanager.cli.progress import Progress
     from openmanager.errors import InvalidInput
     from openmanager.sources import table
     from openmanager.watch.alerting import Config
@@ -64,7 +65,8 @@ def run(chosen: argparse.Namespace) -> None:
     twice = {p.server for p in pasts if sum(q.server == p.server for q in pasts) > 1}
     if twice:
         raise InvalidInput("files", f"two are named {min(twice)}")
-    found = replay(pasts, Config(rules=rules), tell if sys.stderr.isatty() else None)
+    with Progress("minutes", not chosen.quiet) as progress:
+        found = replay(pasts, Config(rules=rules), progress)
     sys.stdout.write(json.dumps(found.as_dict(), indent=1) + "\n" if chosen.json else text(found))
 
 
