@@ -23,9 +23,17 @@ from functions.ingest.handler import handler as ingest
 from infra.local.postgres import Postgres
 from tests.events import invoke
 
+Asked = Callable[[int, bytes], None]
+# Headers that belong to one connection and not to the message (RFC 9110, 7.6.1), and what http.client sets itself.
+_OF_ONE_LINE = ("Connection", "Keep-Alive", "Transfer-Encoding", "Content-Length", "Host")
+
 
 class Door(ThreadingHTTPServer):
-    """Stands before the REST front and does to each request what `fault` says."""
+    """Stands before the REST front, or another server that is sent POSTs, and does to each what `fault` says.
+
+    `before` and `after` are called with the caller's port and the body, before it is handed on and once it was done;
+    `answered` with the status, the headers that came and the body, once the caller has been answered.
+    """
 
     daemon_threads = True
     block_on_close = False
@@ -34,6 +42,9 @@ class Door(ThreadingHTTPServer):
         self.upstream = urlsplit(upstream)
         self.fault = ""
         self.healed = threading.Event()
+        self.before: Asked = lambda *_: None
+        self.after: Asked = lambda *_: None
+        self.answered: Callable[[int, dict[str, str], bytes], None] = lambda *_: None
         door = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -49,28 +60,32 @@ class Door(ThreadingHTTPServer):
                 if door.fault == "is slow":
                     door.healed.wait(5)
                 if door.fault == "answers 502 pages":
-                    self.answer(502, "text/html", b"<html>Bad Gateway</html>")
+                    self.answer(502, {"Content-Type": "text/html"}, b"<html>Bad Gateway</html>")
                     return
-                status, kind, answer = door.forward(self.path, dict(self.headers), body)
+                door.before(self.client_address[1], body)
+                status, headers, answer = door.forward(self.path, dict(self.headers), body)
+                door.after(self.client_address[1], body)
                 if door.fault == "loses its answers":
                     self.close_connection = True
                 elif door.fault == "cuts its answers short":
-                    self.answer(status, kind, answer, len(answer) // 2)
+                    self.answer(status, headers, answer, len(answer) // 2)
                     self.close_connection = True
                 else:
-                    self.answer(status, kind, answer)
+                    self.answer(status, headers, answer)
+                    door.answered(status, dict(self.headers), body)
 
-            def answer(self, status: int, kind: str, body: bytes, cut: int | None = None) -> None:
-                self.send_response(status)
-                self.send_header("Content-Type", kind)
-                self.send_header("Content-Length", str(len(body)))
+            def answer(self, status: int, headers: dict[str, str], body: bytes, cut: int | None = None) -> None:
+                self.send_response_only(status)
+                for name, value in (headers | {"Content-Length": str(len(body))}).items():
+                    self.send_header(name, value)
                 self.end_headers()
                 self.wfile.write(body[:cut])
 
             def handle_one_request(self) -> None:
                 try:
                     super().handle_one_request()
-                except ConnectionError:
+                except (OSError, http.client.HTTPException):
+                    # The caller has gone, or what stands behind.
                     self.close_connection = True
 
             def log_message(self, *_: object) -> None:
@@ -82,12 +97,14 @@ class Door(ThreadingHTTPServer):
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server_port}"
 
-    def forward(self, path: str, headers: dict[str, str], body: bytes) -> tuple[int, str, bytes]:
-        connection = http.client.HTTPConnection(str(self.upstream.hostname), self.upstream.port or 80, timeout=10)
+    def forward(self, path: str, headers: dict[str, str], body: bytes) -> tuple[int, dict[str, str], bytes]:
+        connection = http.client.HTTPConnection(str(self.upstream.hostname), self.upstream.port or 80, timeout=30)
+        kept = {name: value for name, value in headers.items() if name.title() not in _OF_ONE_LINE}
         try:
-            connection.request("POST", path, body, {"Authorization": headers["Authorization"]})
+            connection.request("POST", path, body, kept)
             answer = connection.getresponse()
-            return answer.status, answer.headers["Content-Type"], answer.read()
+            given = {name: value for name, value in answer.headers.items() if name.title() not in _OF_ONE_LINE}
+            return answer.status, given, answer.read()
         finally:
             connection.close()
 
