@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import psycopg
 from openmanager import archive, intake
 from openmanager.errors import StoreUnavailable
+from openmanager.settings import settings
 from openmanager.stores import history
 from openmanager.stores.segments import BACKLOG, read_server_frames, segments_between
 from openmanager.telemetry.samples import merge
@@ -159,6 +160,7 @@ REDIS = ("refuses", "is slow", "answers 502 pages", "loses its answers", "cuts i
 
 def faults(redis: Door, postgres: Postgres) -> dict[str, tuple[Callable[[], None], Callable[[], None]]]:
     """Name of each fault -> what brings it about, and what heals it."""
+    authorization = f"Bearer {settings().redis_token}"
 
     def begin(fault: str) -> Callable[[], None]:
         def work() -> None:
@@ -175,6 +177,12 @@ def faults(redis: Door, postgres: Postgres) -> dict[str, tuple[Callable[[], None
         with psycopg.connect(postgres.url, autocommit=True) as c:
             c.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
 
+    def full() -> None:
+        redis.forward("/", {"Authorization": authorization}, b'["CONFIG", "SET", "maxmemory", "1"]')
+
+    def cleared() -> None:
+        redis.forward("/", {"Authorization": authorization}, b'["CONFIG", "SET", "maxmemory", "0"]')
+
     def both_away() -> None:
         begin("refuses")()
         postgres.stop()
@@ -186,6 +194,7 @@ def faults(redis: Door, postgres: Postgres) -> dict[str, tuple[Callable[[], None
     return {
         "none": (lambda: None, lambda: None),
         **{f"Redis {fault}": (begin(fault), end) for fault in REDIS},
+        "Redis is full": (full, cleared),
         "Postgres is away": (postgres.stop, postgres.start),
         "Postgres cuts its connections": (cut, lambda: None),
         "both are away": (both_away, both_back),

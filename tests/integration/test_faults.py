@@ -19,6 +19,7 @@ SEED = 3
 NAMES = [
     "none",
     *(f"Redis {fault}" for fault in REDIS),
+    "Redis is full",
     "Postgres is away",
     "Postgres cuts its connections",
     "both are away",
