@@ -80,7 +80,7 @@ LOSS = ("redis", "is restarted and has lost its data")
 
 @dataclass(frozen=True)
 class Fault:
-    """One fault: from `at_s` (real seconds after the beginning) on for `for_s`. `chance` is its own source of chance."""
+    """One fault: from `at_s` (real seconds after the beginning) on for `for_s`; `chance` seeds what it draws itself."""
 
     lane: str
     kind: str

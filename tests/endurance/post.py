@@ -10,7 +10,7 @@ from typing import Any
 from tests.endurance.stack import WORKERS, World
 
 # How long a message may be late (real seconds), and how many are gathered to be put into another order.
-_LATE_S, _GATHERED = 6.0, 4
+_LATE_S, _GATHER_S, _GATHERED = 6.0, 15.0, 3
 _IDLE_S = 0.1
 _TIMEOUT_S = 60.0
 
@@ -44,6 +44,8 @@ class Post:
                 self.stopping.wait(_IDLE_S)
                 continue
             fault = self.fault
+            if fault:
+                self.troubled += len(event["Records"])
             if fault == "hands on in another order":
                 event = self._shuffled(event)
             elif fault == "is late":
@@ -56,8 +58,6 @@ class Post:
                     thread.start()
                 for thread in threads:
                     thread.join()
-            if fault:
-                self.troubled += len(event["Records"])
             self.handed += len(event["Records"])
             queue.settle(event, answer)
             if answer is None:
@@ -65,7 +65,7 @@ class Post:
 
     def _shuffled(self, event: dict[str, Any]) -> dict[str, Any]:
         """This and what comes soon, in another order."""
-        give_up = time.monotonic() + 2 * _LATE_S
+        give_up = time.monotonic() + _GATHER_S
         while len(event["Records"]) < _GATHERED and time.monotonic() < give_up and not self.stopping.is_set():
             more = self.world.queue.receive()
             if more:

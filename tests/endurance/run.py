@@ -53,18 +53,29 @@ class Unsettled(Exception):
     """What was to come did not come in all our patience; the message says what."""
 
 
-def run(wanted: Wanted) -> bool:
-    """Do it and print the tables; whether everything promised was kept."""
+def run(wanted: Wanted, keep: Path | None = None) -> bool:
+    """Do it and print the tables; whether everything promised was kept. Logs and data stay in the folder `keep`."""
     plan = draw(wanted.seed, wanted.seconds, each=wanted.each, loss=wanted.loss)
     say(
         f"Endurance: seed {wanted.seed}, {wanted.minutes:g} minutes at {wanted.rate:g} a minute,"
         f" {len(plan)} faults planned of {len({fault.name for fault in plan})} kinds"
     )
     logging.getLogger("openmanager").setLevel(logging.CRITICAL)
-    with tempfile.TemporaryDirectory(prefix="endurance-") as folder, endpoint() as sqs, running(Receiver()) as receiver:
-        (Path(folder) / "plan").write_text(told(plan))
-        with World(Path(folder) / "data", wanted.rate, sqs) as world, _stores_of(world):
+    with _folder(keep) as folder, endpoint() as sqs, running(Receiver()) as receiver:
+        (folder / "plan").write_text(told(plan))
+        with World(folder / "data", wanted.rate, sqs) as world, _stores_of(world):
             return _Run(world, wanted, plan, receiver).run()
+
+
+@contextlib.contextmanager
+def _folder(keep: Path | None) -> Iterator[Path]:
+    """The folder that is asked for, or one that goes with the run."""
+    if keep is not None:
+        keep.mkdir(parents=True, exist_ok=True)
+        yield keep
+    else:
+        with tempfile.TemporaryDirectory(prefix="endurance-") as folder:
+            yield Path(folder)
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ SLOW_S = 1.5
 
 
 class Wire(socketserver.ThreadingTCPServer):
-    """Hands octets on both ways and does to them what `fault` says; `before` sees what the caller says, and its port."""
+    """Hands octets on both ways and does to them what `fault` says; `before` gets the caller's port and octets."""
 
     daemon_threads = True
     block_on_close = False
