@@ -6,8 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import psycopg
+from openmanager.alerts.rules import parse_rules
 from openmanager.audit import Broken, Head, verify
-from openmanager.stores import audit, history
+from openmanager.stores import audit, config, history
+from openmanager.watch.alerting import Config, Desk
 
 from tests.endurance.people import People, ask
 from tests.endurance.readers import Reader, places
@@ -17,6 +19,8 @@ from tests.endurance.trouble import Receivers
 
 TARGETS = ("steady", "shaky")
 Minute = tuple[str, int]
+# Rules that can be judged again from what the record keeps of a minute.
+_REPLAYED = ("cpu", "memory", "offline")
 # A push that was answered this shortly before Redis lost its data may have been stored before.
 _MARGIN_S = 1.0
 LOST_BY_REDIS = "Redis is the only place of what is not archived yet, and it lost its disk"
@@ -154,6 +158,37 @@ def judged(world: World, ledgers: Mapping[str, Ledger], last: int, loss: Loss | 
     doubled = 0 if loss else sum(count - 1 for count in said.values())
     why = LOST_BY_REDIS if excused else ""
     return Row("verdicts", expected, expected - len(lost) - len(excused), len(lost), doubled, len(excused), why, lost)
+
+
+def happened(world: World, loss: Loss | None) -> Row:
+    """What the record of verdicts says must have happened to alerts of CPU and silence, against their history."""
+    if loss:
+        return Row("alerts that began or ended, by the record", 0, 0, why="the rules in force were lost with Redis")
+    ruled = [rule for rule in parse_rules(json.loads(config.read()["rules"])) if rule.id in _REPLAYED]
+    with world.sql() as connection:
+        rows = connection.execute(
+            "SELECT server, extract(epoch FROM minute)::bigint / 60, verdict FROM predictions ORDER BY 1, 2"
+        ).fetchall()
+        found = {
+            (str(server), str(rule), str(what), int(minute))
+            for server, rule, what, minute in connection.execute(
+                "SELECT server, rule, what, extract(epoch FROM at)::bigint / 60 FROM alert_transitions"
+                " WHERE what IN ('firing', 'resolved') AND rule = ANY(%s)",
+                (list(_REPLAYED),),
+            ).fetchall()
+        }
+    expected = set()
+    desks: dict[str, Desk] = {}
+    for server, minute, verdict in rows:
+        desk = desks.setdefault(server, Desk(Config(tuple(ruled)), {}))
+        for one in desk.minute(int(minute), [verdict], [verdict["values"]], [""]):
+            if one.what in ("firing", "resolved"):
+                expected.add((server, one.alert.rule, one.what, one.minute))
+    lost, extra = sorted(expected - found), sorted(found - expected)
+    return Row(
+        "alerts that began or ended, by the record", len(expected), len(expected & found), len(lost), len(extra),
+        named=[*lost, *extra],
+    )  # fmt: skip
 
 
 def notices(world: World, receivers: Receivers, loss: Loss | None) -> list[Row]:

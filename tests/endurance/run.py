@@ -234,6 +234,7 @@ class _Run:
         return [
             account.samples(world, self.ledgers, loss),
             account.judged(world, self.ledgers, last, loss, self.readers),
+            account.happened(world, loss),
             *account.notices(world, self.receivers, loss),
             *account.audited(world, self.people),
             *account.followed(world, self.readers, alerts),

@@ -40,11 +40,8 @@ _TIMEOUT_S = 30.0
 _BAD = re.compile(
     r'\b(WARNING|ERROR|CRITICAL|FATAL|PANIC)\b|Traceback|"level":"(WARNING|ERROR|CRITICAL)"|^\d+:M .* # ', re.MULTILINE
 )
-_EXPECTED = re.compile(
-    r"overcommit|Transparent Huge Pages|THP|TCP backlog|Warning: no config file|"
-    # A new data folder has no settings in Redis until the archive's first run.
-    r"terminating connection due to administrator command"
-)
+# Valkey's advice on the machine's settings; the supervisor's question whether Postgres is there, while it starts.
+_EXPECTED = re.compile(r"overcommit|Transparent Huge Pages|TCP backlog|the database system is starting up")
 _TOOK = re.compile(r"openmanager\.local\.schedule: (\w+): ([0-9.]+) s,")
 _NUMBERS = re.compile(r"\d+")
 
@@ -179,9 +176,12 @@ def _body(i: int, number: int) -> bytes:
 def read(stack: Soaked, latencies: Latencies, servers: int, stop: threading.Event) -> None:
     """Read as a dashboard and a curious person do, something every second."""
     caller = Caller(stack, latencies)
+    began = time.monotonic()
     number = 0
     while not stop.wait(1.0):
-        server = f"soak-{number * 37 % servers:04}"
+        # Of those that have surely pushed by now.
+        known = max(1, min(servers, int((time.monotonic() - began) * servers / EVERY_S) - PUSHERS))
+        server = f"soak-{number * 37 % known:04}"
         whole = {"GET /api/servers": "/api/servers", "GET /api/alerts": "/api/alerts", "GET /api/health": "/api/health"}
         paths = {
             **whole,

@@ -23,8 +23,8 @@ from openmanager.settings import settings
 
 Command = Sequence[str | int | float]
 # Refusals that say nothing of the command: the store can do it later, being full, read-only, still loading, or without
-# a disk or a primary now (https://redis.io/docs/latest/develop/reference/protocol-spec/#simple-errors: the first word is
-# the kind).
+# a disk or a primary now. The first word of an error is its kind:
+# https://redis.io/docs/latest/develop/reference/protocol-spec/#simple-errors
 _AWAY = frozenset({"OOM", "READONLY", "LOADING", "MISCONF", "MASTERDOWN", "CLUSTERDOWN", "NOREPLICAS"})
 
 

@@ -1,0 +1,28 @@
+"""A minute of what `python -m tests.bench endurance` does for ten: each kind of fault once, and nothing is lost."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.live import CHECKOUT
+
+SEED = 20261128
+# In a process of its own, because its threads and sockets are those of forty programs. How long it takes is not judged.
+RUN = ["-m", "tests.bench", "endurance", "--seed", str(SEED), "--minutes", "8", "--rate", "8", "--each", "1"]
+
+
+def test_what_was_promised_is_kept_through_a_minute_of_faults(tmp_path: Path) -> None:
+    env = {name: value for name, value in os.environ.items() if not name.startswith("OPENMANAGER")}
+    done = subprocess.run(
+        [sys.executable, *RUN, "--keep", str(tmp_path / "kept")],
+        cwd=CHECKOUT, env=env, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"seed {SEED}: everything promised was kept" in done.stdout
+    # It was no fair weather: faults came, and what is counted was there to be counted.
+    injected = [line for line in done.stdout.splitlines() if line.endswith(" 1") and ": " in line]
+    assert len(injected) >= 30
+    counted = {line[2:48].strip(): line[48:].split()[0] for line in done.stdout.splitlines() if line.startswith("  ")}
+    for what in ("verdicts", "audit rows of settings"):
+        assert int(counted[what].replace(",", "")) > 0
