@@ -12,6 +12,7 @@ import os
 import re
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import field
 
 import numpy as np
 
@@ -23,7 +24,7 @@ from openmanager.stores.redis import connect, pairs
 from openmanager.stores.shards import shard_of
 from openmanager.telemetry import frames
 from openmanager.telemetry.samples import MINUTE_MS, Push, Samples
-from openmanager.values import frozen
+from openmanager.values import frozen, mutable
 
 SEGMENT_MS = 600_000
 BACKLOG = "backlog"
@@ -33,12 +34,21 @@ _HEX = re.compile("[0-9a-f]+")
 _NEWS_MS = 180_000
 
 # All of a push in one command, whether somebody watches or not; whoever does gets the new fields as well. Answers
-# whether somebody does, and how often senders are asked to push.
-# KEYS: watched, live, cadence, the hashes. ARGV: for each hash how many fields come, whether they are news, the pairs.
+# whether somebody does, and how often senders are asked to push; or, having written nothing, nothing: a baseline that
+# the frames lean on is gone, since Redis lost it, and without it nobody could read them.
+# KEYS: watched, live, cadence, the hashes. ARGV: for each hash how many baselines it must have, and their fields; then
+# for each hash how many fields come, whether they are news, the pairs.
 # One call with all pairs could outgrow Lua's stack, so entries hold up to 500 of them.
 _STORE = """
-local watched = redis.call('EXISTS', KEYS[1])
 local p = 1
+for i = 4, #KEYS do
+  local stop = p + tonumber(ARGV[p])
+  for j = p + 1, stop do
+    if redis.call('HEXISTS', KEYS[i], ARGV[j]) == 0 then return {} end
+  end
+  p = stop + 1
+end
+local watched = redis.call('EXISTS', KEYS[1])
 for i = 4, #KEYS do
   local stop = p + 1 + 2 * tonumber(ARGV[p])
   local news = watched == 1 and ARGV[p + 1] == '1'
@@ -83,38 +93,72 @@ def store_pushes(pushes: Sequence[Push], now_ms: int, arrived_ms: int | None = N
     `arrived_ms`, now unless given, is when they came, which decides what was late. The same push again lands on the
     same fields. Raises StoreUnavailable when it cannot be known that all is stored.
     """
-    writes: dict[str, dict[str, str]] = defaultdict(dict)
-    news: set[str] = set()
-    fresh: list[tuple[tuple[str, int], frames.Baseline]] = []
-    for push in pushes:
-        shard = shard_of(push.server)
-        for segment, rows in _split(push.samples, now_ms, now_ms if arrived_ms is None else arrived_ms):
-            baseline, known = _baseline_for(push, segment, rows)
-            text, digest = frames.encode_frame(rows, baseline)
-            key = frames_key(shard, segment)
-            fields = writes[key]
-            if segment != BACKLOG and rows.times[-1] >= now_ms - _NEWS_MS:
-                news.add(key)
-            late = "|late" if rows.late[0] else ""
-            fields[f"{push.server}|{rows.times[0]}|{digest}{late}"] = text
-            if not known:
-                fields[f"{push.server}|baseline|{baseline.id}"] = baseline.text
-                if segment != BACKLOG:
-                    fresh.append(((push.server, int(segment)), baseline))
-    if not writes:
-        return False
-    arguments: list[str] = []
-    for key, fields in writes.items():
-        arguments += [str(len(fields)), str(int(key in news)), *(part for item in fields.items() for part in item)]
-    keys = (WATCHED, LIVE, cadence.KEY, *writes)
-    watched, asked = connect().call("EVAL", _STORE, len(keys), *keys, *arguments, repeatable=True)
+    arrived_ms = now_ms if arrived_ms is None else arrived_ms
+    while True:
+        written = _written(pushes, now_ms, arrived_ms)
+        if not written.fields:
+            return False
+        answer = _store(written)
+        if answer:
+            break
+        # Redis lost what this process stored earlier, so that everything goes anew:
+        forget_baselines()
+    watched, asked = answer
     cadence.remember(asked)
     # Only now is the baseline known to be stored, and later frames may lean on it.
-    for where, baseline in fresh:
+    for where, baseline in written.fresh:
         _baselines[where] = baseline
     while len(_baselines) > _BASELINES_KEPT:
         _baselines.popitem(last=False)
     return bool(watched == 1)
+
+
+@mutable
+class _Written:
+    """What pushes become: by hash the fields to write and the fields of baselines that these lean on; the hashes with
+    something new in them, and the baselines that are among the fields."""
+
+    fields: dict[str, dict[str, str]] = field(default_factory=lambda: defaultdict(dict))
+    leaned: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    news: set[str] = field(default_factory=set)
+    fresh: list[tuple[tuple[str, int], frames.Baseline]] = field(default_factory=list)
+
+
+def _written(pushes: Sequence[Push], now_ms: int, arrived_ms: int) -> _Written:
+    found = _Written()
+    for push in pushes:
+        shard = shard_of(push.server)
+        for segment, rows in _split(push.samples, now_ms, arrived_ms):
+            baseline, known = _baseline_for(push, segment, rows)
+            text, digest = frames.encode_frame(rows, baseline)
+            key = frames_key(shard, segment)
+            fields = found.fields[key]
+            if segment != BACKLOG and rows.times[-1] >= now_ms - _NEWS_MS:
+                found.news.add(key)
+            late = "|late" if rows.late[0] else ""
+            fields[f"{push.server}|{rows.times[0]}|{digest}{late}"] = text
+            place = f"{push.server}|baseline|{baseline.id}"
+            if known:
+                found.leaned[key].add(place)
+                continue
+            fields[place] = baseline.text
+            if segment != BACKLOG:
+                found.fresh.append(((push.server, int(segment)), baseline))
+    return found
+
+
+def _store(written: _Written) -> tuple[int, str] | None:
+    """One command: (whether somebody watches, the pace that is asked for), None where a baseline is gone."""
+    arguments: list[str] = []
+    for key in written.fields:
+        arguments += [str(len(written.leaned[key])), *written.leaned[key]]
+    for key, fields in written.fields.items():
+        arguments += [
+            str(len(fields)), str(int(key in written.news)), *(part for item in fields.items() for part in item)
+        ]  # fmt: skip
+    keys = (WATCHED, LIVE, cadence.KEY, *written.fields)
+    answer = connect().call("EVAL", _STORE, len(keys), *keys, *arguments, repeatable=True)
+    return (answer[0], answer[1]) if answer else None
 
 
 def _split(samples: Samples, now_ms: int, arrived_ms: int) -> Iterator[tuple[int | str, Samples]]:
@@ -207,20 +251,20 @@ def stored_frames(key: str, fields: Mapping[str, str]) -> list[StoredFrame]:
     found = []
     baselines: dict[tuple[str, int], dict[str, str]] = defaultdict(dict)
     others = []
-    for field, text in fields.items():
-        match field.split("|"):
+    for name, text in fields.items():
+        match name.split("|"):
             case [server, "baseline", identifier] if _HEX.fullmatch(identifier):
-                baselines[server, frames.mark_of(identifier)][field] = text
+                baselines[server, frames.mark_of(identifier)][name] = text
             case [server, first, digest, *late] if first.isdecimal():
-                others.append((field, server, int(first), digest, late == ["late"], text))
+                others.append((name, server, int(first), digest, late == ["late"], text))
             case [server, *_]:
-                found.append(StoredFrame(key, field, server, 0, "", False, text, {}))
-    for field, server, first_ms, digest, is_late, text in others:
+                found.append(StoredFrame(key, name, server, 0, "", False, text, {}))
+    for name, server, first_ms, digest, is_late, text in others:
         try:
             candidates = baselines.get((server, frames.baseline_mark(text)), {})
         except DamagedFrame:
             candidates = {}
-        found.append(StoredFrame(key, field, server, first_ms, digest, is_late, text, candidates))
+        found.append(StoredFrame(key, name, server, first_ms, digest, is_late, text, candidates))
     return found
 
 
