@@ -55,9 +55,9 @@ class Loss:
     verdicts: set[Minute] = field(default_factory=set)
 
 
-def about_to_lose(world: World, ledgers: Mapping[str, Ledger], at_s: float) -> Loss:
+def about_to_lose(world: World, ledgers: Mapping[str, Ledger]) -> Loss:
     """What is safe now."""
-    loss = Loss(at_s, int(world.now() // 60))
+    loss = Loss(float("inf"), int(world.now() // 60))
     for server, ledger in ledgers.items():
         wanted = dict(ledger.acknowledged)
         cold = _cold(server, wanted)

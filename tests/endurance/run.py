@@ -121,7 +121,7 @@ class _Run:
         for thread in (*self.senders, *self.readers, self.people):
             thread.start()
         over = time.monotonic() + self.wanted.seconds
-        trouble = Trouble(self.world, self.post, self.senders, self.receivers, self._about_to_lose)
+        trouble = Trouble(self.world, self.post, self.senders, self.receivers, self._losing)
         for lane in trouble.run(self.plan):
             lane.join()
         time.sleep(max(0.0, over - time.monotonic()))
@@ -153,8 +153,12 @@ class _Run:
         if not 200 <= status < 300:
             raise Unsettled(f"{method} {path}: {status} {answer}")
 
-    def _about_to_lose(self) -> None:
-        self.loss = account.about_to_lose(self.world, self.ledgers, time.monotonic())
+    def _losing(self, lose: Callable[[], None]) -> None:
+        loss = account.about_to_lose(self.world, self.ledgers)
+        lose()
+        # Until then what was acknowledged may have been stored where it is no more.
+        loss.at_s = time.monotonic()
+        self.loss = loss
 
     def _heal(self) -> None:
         world = self.world

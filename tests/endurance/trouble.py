@@ -36,6 +36,8 @@ _MARKS: dict[str, tuple[bytes, bool]] = {
 }
 _STATEMENT = b"INSERT INTO "
 _HOUR = 3600.0
+# Notes what is safe, and lets what it is given lose the rest.
+Losing = Callable[[Callable[[], None]], None]
 _OOM = 1
 
 
@@ -62,15 +64,15 @@ class Receivers:
 
 
 class Trouble:
-    """A plan as it happens to a world. `injected` counts by fault; `losses` says when (monotonic) data was lost."""
+    """A plan as it happens to a world. `injected` counts by fault."""
 
     def __init__(
-        self, world: World, post: Post, senders: Sequence[Sender], receivers: Receivers, lost: Callable[[], None]
+        self, world: World, post: Post, senders: Sequence[Sender], receivers: Receivers, losing: Losing
     ) -> None:
         self.world, self.post, self.senders, self.receivers = world, post, senders, receivers
         self.injected: Counter[str] = Counter()
         self.stopping = threading.Event()
-        self._about_to_lose = lost
+        self._losing = losing
         self._ways: dict[str, Callable[[Fault], Any]] = {
             "redis": self._redis,
             "postgres": self._postgres,
@@ -109,8 +111,7 @@ class Trouble:
 
     def _redis(self, fault: Fault) -> None:
         if (fault.lane, fault.kind) == LOSS:
-            self._about_to_lose()
-            self.world.lose_redis()
+            self._losing(self.world.lose_redis)
         elif fault.kind == "is restarted":
             self.world.kill("valkey")
         elif fault.kind == "is full (maxmemory)":
