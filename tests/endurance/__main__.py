@@ -1,6 +1,7 @@
 """`python -m tests.endurance`: hours of faults. docs/endurance.md says what it does and what the table means."""
 
 import argparse
+import signal
 import sys
 from pathlib import Path
 
@@ -19,6 +20,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--loss", action="store_true", help="also have Redis lose its disk, once")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="leave logs, plan and data there")
     chosen = parser.parse_args(argv)
+    # Whoever is told to end takes processes and mounts along.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     wanted = Wanted(chosen.seed, chosen.minutes, chosen.rate, chosen.each, chosen.loss)
     return 0 if run(wanted, chosen.keep) else 1
 

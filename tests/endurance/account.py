@@ -21,8 +21,6 @@ TARGETS = ("steady", "shaky")
 Minute = tuple[str, int]
 # Rules that can be judged again from what the record keeps of a minute.
 _REPLAYED = ("cpu", "memory", "offline")
-# A push that was answered this shortly before Redis lost its data may have been stored before.
-_MARGIN_S = 1.0
 LOST_BY_REDIS = "Redis is the only place of what is not archived yet, and it lost its disk"
 
 
@@ -91,7 +89,7 @@ def samples(world: World, ledgers: Mapping[str, Ledger], loss: Loss | None) -> R
         for key, value in ledger.acknowledged.items():
             if stored.get(key) == value:
                 found += 1
-            elif loss and ledger.at[key] < loss.at_s + _MARGIN_S and key not in loss.samples:
+            elif loss and ledger.at[key] < loss.at_s and key not in loss.samples:
                 excused += 1
             else:
                 lost.append(key)
@@ -140,7 +138,7 @@ def judged(world: World, ledgers: Mapping[str, Ledger], last: int, loss: Loss | 
         wanted = {(server, minute) for minute in range(order[0][1] // 60_000, last + 1)}
         expected += len(wanted)
         missing = sorted(wanted - found)
-        anew = next((key[1] // 60_000 for key in order if loss and ledger.at[key] > loss.at_s + _MARGIN_S), None)
+        anew = next((key[1] // 60_000 for key in order if loss and ledger.at[key] > loss.at_s), None)
         for one in missing:
             free = loss is not None and one not in loss.verdicts and (anew is None or one[1] < anew)
             (excused if free else lost).append(one)

@@ -102,7 +102,7 @@ class _Run:
         wave = max(3, round(wanted.minutes / 8))
         self.senders = [Sender(world, f"{form}-{i:02}", form, 20, wave, wanted.seed) for i, form in enumerate(FORMS)]
         agent = Overheard(world, AGENT_NAME)
-        world.pushes.answered = agent.hear
+        world.pushes.before, world.pushes.answered = agent.begin, agent.hear
         self.ledgers: dict[str, Ledger] = {sender.server: sender.ledger for sender in self.senders}
         self.ledgers[AGENT_NAME] = agent.ledger
         self.readers = [

@@ -38,17 +38,17 @@ class Ledger:
 
     sent: dict[Key, float] = field(default_factory=dict)
     acknowledged: dict[Key, float] = field(default_factory=dict)
-    # When (real seconds) each was acknowledged, since a store may lose what it had.
+    # When (real seconds) the push that was acknowledged began: what a store took before it lost its data is lost with
+    # it, however late the answer came.
     at: dict[Key, float] = field(default_factory=dict)
     refused: int = 0
     tries: int = 0
     failures: int = 0
 
-    def acknowledge(self, keys: dict[Key, float]) -> None:
-        now = time.monotonic()
-        self.acknowledged |= keys
+    def acknowledge(self, keys: dict[Key, float], began: float) -> None:
         for key in keys:
-            self.at.setdefault(key, now)
+            self.at.setdefault(key, began)
+        self.acknowledged |= keys
 
 
 def as_json(server: str, role: str, rows: list[tuple[int, dict[str, float]]]) -> Body:
@@ -134,11 +134,12 @@ class Sender(threading.Thread):
         """Send the oldest that waits; whether it was answered, with yes or no."""
         rows = [self.waiting[i] for i in range(min(_BATCH, len(self.waiting)))]
         body = self.write(self.server, self.role, rows)
+        began = time.monotonic()
         status, text = self._post(body)
         keys = {(self.server, at, name): value for at, values in rows for name, value in values.items()}
         if status in (200, 204):
             refused = self._refused(text, rows)
-            self.ledger.acknowledge({key: value for key, value in keys.items() if key[1] not in refused})
+            self.ledger.acknowledge({key: value for key, value in keys.items() if key[1] not in refused}, began)
             self.ledger.refused += len(refused) * len(self.series)
             self._history.append(body)
         elif status == 400:
@@ -178,9 +179,15 @@ class Overheard:
     def __init__(self, world: World, server: str) -> None:
         self.world, self.server = world, server
         self.ledger = Ledger()
+        self._began: dict[bytes, float] = {}
+
+    def begin(self, _port: int, body: bytes) -> None:
+        """A push has come."""
+        self._began[body] = time.monotonic()
 
     def hear(self, status: int, headers: dict[str, str], body: bytes) -> None:
         """Take in one push and its answer."""
+        began = self._began.pop(body, time.monotonic())
         octets = gzip.decompress(body) if headers.get("Content-Encoding") == "gzip" else body
         if self.server.encode() not in octets[:400]:
             return
@@ -197,6 +204,6 @@ class Overheard:
             self.ledger.tries += 1
             self.ledger.sent |= keys
             if status == 200:
-                self.ledger.acknowledge(keys)
+                self.ledger.acknowledge(keys, began)
             else:
                 self.ledger.failures += 1
