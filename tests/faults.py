@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import psycopg
 from openmanager import archive, intake
 from openmanager.errors import StoreUnavailable
+from openmanager.settings import settings
 from openmanager.stores import history
 from openmanager.stores.segments import BACKLOG, read_server_frames, segments_between
 from openmanager.telemetry.samples import merge
@@ -23,9 +24,17 @@ from functions.ingest.handler import handler as ingest
 from infra.local.postgres import Postgres
 from tests.events import invoke
 
+Asked = Callable[[int, bytes], None]
+# Headers that belong to one connection and not to the message (RFC 9110, 7.6.1), and what http.client sets itself.
+_OF_ONE_LINE = ("Connection", "Keep-Alive", "Transfer-Encoding", "Content-Length", "Host")
+
 
 class Door(ThreadingHTTPServer):
-    """Stands before the REST front and does to each request what `fault` says."""
+    """Stands before the REST front, or another server that is sent POSTs, and does to each what `fault` says.
+
+    `before` and `after` are called with the caller's port and the body, before it is handed on and once it was done;
+    `answered` with the status, the headers that came and the body, once the caller has been answered.
+    """
 
     daemon_threads = True
     block_on_close = False
@@ -34,6 +43,9 @@ class Door(ThreadingHTTPServer):
         self.upstream = urlsplit(upstream)
         self.fault = ""
         self.healed = threading.Event()
+        self.before: Asked = lambda *_: None
+        self.after: Asked = lambda *_: None
+        self.answered: Callable[[int, dict[str, str], bytes], None] = lambda *_: None
         door = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -49,28 +61,32 @@ class Door(ThreadingHTTPServer):
                 if door.fault == "is slow":
                     door.healed.wait(5)
                 if door.fault == "answers 502 pages":
-                    self.answer(502, "text/html", b"<html>Bad Gateway</html>")
+                    self.answer(502, {"Content-Type": "text/html"}, b"<html>Bad Gateway</html>")
                     return
-                status, kind, answer = door.forward(self.path, dict(self.headers), body)
+                door.before(self.client_address[1], body)
+                status, headers, answer = door.forward(self.path, dict(self.headers), body)
+                door.after(self.client_address[1], body)
                 if door.fault == "loses its answers":
                     self.close_connection = True
                 elif door.fault == "cuts its answers short":
-                    self.answer(status, kind, answer, len(answer) // 2)
+                    self.answer(status, headers, answer, len(answer) // 2)
                     self.close_connection = True
                 else:
-                    self.answer(status, kind, answer)
+                    self.answer(status, headers, answer)
+                    door.answered(status, dict(self.headers), body)
 
-            def answer(self, status: int, kind: str, body: bytes, cut: int | None = None) -> None:
-                self.send_response(status)
-                self.send_header("Content-Type", kind)
-                self.send_header("Content-Length", str(len(body)))
+            def answer(self, status: int, headers: dict[str, str], body: bytes, cut: int | None = None) -> None:
+                self.send_response_only(status)
+                for name, value in (headers | {"Content-Length": str(len(body))}).items():
+                    self.send_header(name, value)
                 self.end_headers()
                 self.wfile.write(body[:cut])
 
             def handle_one_request(self) -> None:
                 try:
                     super().handle_one_request()
-                except ConnectionError:
+                except (OSError, http.client.HTTPException):
+                    # The caller has gone, or what stands behind.
                     self.close_connection = True
 
             def log_message(self, *_: object) -> None:
@@ -82,12 +98,14 @@ class Door(ThreadingHTTPServer):
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server_port}"
 
-    def forward(self, path: str, headers: dict[str, str], body: bytes) -> tuple[int, str, bytes]:
-        connection = http.client.HTTPConnection(str(self.upstream.hostname), self.upstream.port or 80, timeout=10)
+    def forward(self, path: str, headers: dict[str, str], body: bytes) -> tuple[int, dict[str, str], bytes]:
+        connection = http.client.HTTPConnection(str(self.upstream.hostname), self.upstream.port or 80, timeout=30)
+        kept = {name: value for name, value in headers.items() if name.title() not in _OF_ONE_LINE}
         try:
-            connection.request("POST", path, body, {"Authorization": headers["Authorization"]})
+            connection.request("POST", path, body, kept)
             answer = connection.getresponse()
-            return answer.status, answer.headers["Content-Type"], answer.read()
+            given = {name: value for name, value in answer.headers.items() if name.title() not in _OF_ONE_LINE}
+            return answer.status, given, answer.read()
         finally:
             connection.close()
 
@@ -142,6 +160,7 @@ REDIS = ("refuses", "is slow", "answers 502 pages", "loses its answers", "cuts i
 
 def faults(redis: Door, postgres: Postgres) -> dict[str, tuple[Callable[[], None], Callable[[], None]]]:
     """Name of each fault -> what brings it about, and what heals it."""
+    authorization = f"Bearer {settings().redis_token}"
 
     def begin(fault: str) -> Callable[[], None]:
         def work() -> None:
@@ -158,6 +177,12 @@ def faults(redis: Door, postgres: Postgres) -> dict[str, tuple[Callable[[], None
         with psycopg.connect(postgres.url, autocommit=True) as c:
             c.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
 
+    def full() -> None:
+        redis.forward("/", {"Authorization": authorization}, b'["CONFIG", "SET", "maxmemory", "1"]')
+
+    def cleared() -> None:
+        redis.forward("/", {"Authorization": authorization}, b'["CONFIG", "SET", "maxmemory", "0"]')
+
     def both_away() -> None:
         begin("refuses")()
         postgres.stop()
@@ -169,6 +194,7 @@ def faults(redis: Door, postgres: Postgres) -> dict[str, tuple[Callable[[], None
     return {
         "none": (lambda: None, lambda: None),
         **{f"Redis {fault}": (begin(fault), end) for fault in REDIS},
+        "Redis is full": (full, cleared),
         "Postgres is away": (postgres.stop, postgres.start),
         "Postgres cuts its connections": (cut, lambda: None),
         "both are away": (both_away, both_back),

@@ -1,7 +1,8 @@
 """`python -m tests.bench [PART...]`: by default those that take minutes; `pages` and `demo` take half an hour,
 `contract`, `bill` and `scale` ten minutes, `cold` forty.
 
-`dashboard` needs a browser and an environment of its own: `make bench-dashboard`.
+`dashboard` needs a browser and an environment of its own: `make bench-dashboard`. `endurance` and `soak` have options
+of their own: `python -m tests.bench soak --help`, and docs/endurance.md.
 """
 
 import argparse
@@ -17,6 +18,8 @@ from tests.bench.output import say
 
 PARTS = ("codec", "commands", "throughput", "authentication", "faults", "inference", "rounds", "feed")
 LONG = ("pages", "demo", "contract", "dashboard", "cold", "bill", "scale")
+# With options of their own, and an exit code.
+ALONE = ("endurance", "soak")
 
 
 def run(part: str, sizes: list[int], write: bool, scale: list[int] | None, most: int | None) -> None:
@@ -80,10 +83,23 @@ def run(part: str, sizes: list[int], write: bool, scale: list[int] | None, most:
             say(line)
 
 
+def alone(part: str, argv: list[str]) -> int:
+    """The exit code of a part that says whether what it saw was well."""
+    if part == "endurance":
+        from tests.endurance.__main__ import main
+
+        return main(argv)
+    from tests.endurance import soak
+
+    return soak.main(argv)
+
+
 def main() -> None:
     """Run what was asked for."""
+    if sys.argv[1:2] and sys.argv[1] in ALONE:
+        sys.exit(alone(sys.argv[1], sys.argv[2:]))
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("parts", nargs="*", help=f"of {', '.join(PARTS)} (the default), {', '.join(LONG)}")
+    parser.add_argument("parts", nargs="*", help=f"of {', '.join(PARTS)} (the default), {', '.join((*LONG, *ALONE))}")
     parser.add_argument(
         "--servers", default="1,100,1000", help="fleet sizes of commands, comma-separated (%(default)s)"
     )

@@ -13,12 +13,14 @@ from openmanager.stores.segments import BACKLOG, read_server_frames, segments_be
 from openmanager.telemetry.samples import Push, from_points
 
 from infra.local.postgres import Postgres
+from infra.local.stack import Upstash
 from tests.faults import REDIS, Count, Door, Killed, door, dying, faults, found, through
 
 SEED = 3
 NAMES = [
     "none",
     *(f"Redis {fault}" for fault in REDIS),
+    "Redis is full",
     "Postgres is away",
     "Postgres cuts its connections",
     "both are away",
@@ -86,6 +88,23 @@ def test_the_archive_puts_back_what_no_function_did(redis_door: Door) -> None:
     archive.run(now_ms)
     assert all(found(now_ms, wanted))
     assert read_server_frames("server-1", [*segments_between(now_ms - 600_000, now_ms), BACKLOG])
+
+
+def test_what_is_pushed_after_redis_lost_everything_can_be_read(stores_env: dict[str, str], upstash: Upstash) -> None:
+    now_ms = int(time.time() * 1000)
+
+    def push(at: int, value: float) -> None:
+        intake.keep([Push("server-1", from_points([("cpu_utilization", at, value)]))], now_ms)
+
+    push(now_ms, 1.0)
+    upstash.command("FLUSHALL")
+    # This process remembers a baseline that is no longer there:
+    push(now_ms + 1, 2.0)
+    push(now_ms + 2, 3.0)
+    assert all(found(now_ms + 3, {("server-1", now_ms + 1): 2.0, ("server-1", now_ms + 2): 3.0}))
+    upstash.reset_stats()
+    push(now_ms + 3, 4.0)
+    assert upstash.stats()["commands"] == 1
 
 
 def test_every_fault_is_tried(redis_door: Door, postgres: Postgres) -> None:

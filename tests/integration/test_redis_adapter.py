@@ -94,6 +94,21 @@ def test_commands_run_in_one_request_with_a_result_each(stores_env: dict[str, st
     assert empty_redis.stats()["requests"] == 1
 
 
+def test_a_store_that_is_full_is_away_and_no_fault_of_the_command(
+    stores_env: dict[str, str], empty_redis: Upstash
+) -> None:
+    connect().call("SET", "text", "x")
+    empty_redis.command("CONFIG", "SET", "maxmemory", 1)
+    try:
+        for command in (("SET", "a", "1"), ("EVAL", "return redis.call('HSET', KEYS[1], 'f', 'v')", 1, "a")):
+            with pytest.raises(StoreUnavailable, match="Redis: OOM"):
+                connect().call(*command)
+        # What is there can be read.
+        assert connect().call("GET", "text") == "x"
+    finally:
+        empty_redis.command("CONFIG", "SET", "maxmemory", 0)
+
+
 def test_a_refused_command_is_named(stores_env: dict[str, str]) -> None:
     connect().call("SET", "text", "x")
     with pytest.raises(CommandFailed, match=r"HSET: .*WRONGTYPE"):

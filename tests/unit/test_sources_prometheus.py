@@ -12,14 +12,13 @@ from openmanager.errors import InvalidInput, PayloadTooLarge
 from openmanager.sources import prometheus, remote_write
 from openmanager.sources.limits import MAX_FUTURE_MS, Parsed
 
+from tests.remote_write import Series, encode_varint, field, request
+
 CAPTURES = Path(__file__).parents[1] / "captures"
 SCRAPES = sorted((CAPTURES / "remote_write").glob("000[1-4].body"))
 BACKLOG = CAPTURES / "remote_write_after_outage" / "0003.body"
 METADATA = CAPTURES / "remote_write" / "0005.body"
 NOW_MS = 1_795_429_300_000
-
-Series = tuple[dict[str, str], list[tuple[float, int]]]
-
 
 # An independent reading of the wire: snappy's block format and protobuf by hand.
 
@@ -87,30 +86,6 @@ def series_of(body: bytes) -> list[Series]:
                 samples.append((struct.unpack("<d", got.get(1, bytes(8)))[0], varint(got[2], 0)[0]))
         found.append((labels, samples))
     return found
-
-
-# An independent writing of it, for what no sender was recorded doing.
-
-
-def encode_varint(value: int) -> bytes:
-    out = b""
-    while value > 127:
-        out, value = out + bytes([value & 127 | 128]), value >> 7
-    return out + bytes([value])
-
-
-def field(number: int, content: bytes) -> bytes:
-    return encode_varint(number << 3 | 2) + encode_varint(len(content)) + content
-
-
-def request(*series: Series) -> bytes:
-    raw = b""
-    for labels, samples in series:
-        content = b"".join(field(1, field(1, k.encode()) + field(2, v.encode())) for k, v in sorted(labels.items()))
-        for value, time_ms in samples:
-            content += field(2, b"\x09" + struct.pack("<d", value) + b"\x10" + encode_varint(time_ms))
-        raw += field(1, content)
-    return bytes(cramjam.snappy.compress_raw(raw))
 
 
 def one(name: str, value: float = 1.0, time_ms: int = NOW_MS, **labels: str) -> Series:

@@ -22,6 +22,10 @@ from openmanager.errors import InvalidSettings, StoreUnavailable
 from openmanager.settings import settings
 
 Command = Sequence[str | int | float]
+# Refusals that say nothing of the command: the store can do it later, being full, read-only, still loading, or without
+# a disk or a primary now. The first word of an error is its kind:
+# https://redis.io/docs/latest/develop/reference/protocol-spec/#simple-errors
+_AWAY = frozenset({"OOM", "READONLY", "LOADING", "MISCONF", "MASTERDOWN", "CLUSTERDOWN", "NOREPLICAS"})
 
 
 class CommandFailed(Exception):
@@ -52,7 +56,8 @@ class Redis:
 
         `atomic` runs them as one transaction. `repeatable` says that a second execution does no harm, so that one
         lost answer may be asked for again within the time limit. Raises StoreUnavailable when there is no usable
-        answer (then nobody knows whether it ran) and CommandFailed when Redis refused a command.
+        answer (then nobody knows whether it ran) or Redis takes nothing now, and CommandFailed when it refused a
+        command for what it is.
         """
         path = "/multi-exec" if atomic else "/pipeline"
         deadline = time.monotonic() + self._timeout_s
@@ -66,7 +71,9 @@ class Redis:
             raise StoreUnavailable(f"Redis: {_message(slots)}")
         for slot, command in zip(slots, commands, strict=True):
             if "error" in slot:
-                raise CommandFailed(f"{command[0]}: {slot['error']}")
+                said = str(slot["error"])
+                away = said.partition(" ")[0] in _AWAY
+                raise StoreUnavailable(f"Redis: {said}") if away else CommandFailed(f"{command[0]}: {said}")
         return [slot["result"] for slot in slots]
 
     def call(self, *command: str | int | float, repeatable: bool = False) -> Any:

@@ -13,6 +13,7 @@ import os
 import re
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import field
 
 import numpy as np
 
@@ -24,7 +25,7 @@ from openmanager.stores.redis import connect, pairs
 from openmanager.stores.shards import shard_of
 from openmanager.telemetry import frames
 from openmanager.telemetry.samples import MINUTE_MS, Push, Samples
-from openmanager.values import frozen
+from openmanager.values import frozen, mutable
 
 SEGMENT_MS = 600_000
 BACKLOG = "backlog"
@@ -36,13 +37,22 @@ TOLD_MIN = 15
 _NEWS_MS = 180_000
 
 # All of a push in one command, whether somebody watches or not; whoever does gets the new fields as well. Answers
-# whether somebody does, how often senders are asked to push, and since when samples wait for a round.
-# KEYS: watched, live, cadence, awaited, the hashes. ARGV: the time (s), then for each hash how many fields come,
-# whether they are news, the pairs.
+# whether somebody does, how often senders are asked to push, and since when samples wait for a round; or, having
+# written nothing, nothing: a baseline that the frames lean on is gone, since Redis lost it, and without it nobody could
+# read them.
+# KEYS: watched, live, cadence, awaited, the hashes. ARGV: the time (s); for each hash how many baselines it must have,
+# and their fields; then for each hash how many fields come, whether they are news, the pairs.
 # One call with all pairs could outgrow Lua's stack, so entries hold up to 500 of them.
 _STORE = """
-local watched = redis.call('EXISTS', KEYS[1])
 local p = 2
+for i = 5, #KEYS do
+  local stop = p + tonumber(ARGV[p])
+  for j = p + 1, stop do
+    if redis.call('HEXISTS', KEYS[i], ARGV[j]) == 0 then return {} end
+  end
+  p = stop + 1
+end
+local watched = redis.call('EXISTS', KEYS[1])
 for i = 5, #KEYS do
   local stop = p + 1 + 2 * tonumber(ARGV[p])
   local news = watched == 1 and ARGV[p + 1] == '1'
@@ -91,41 +101,76 @@ def store_pushes(
     same fields. A `traceparent` is kept beside the samples that somebody may still be told of, in the same command, and
     goes with them to the archive, which drops it. Raises StoreUnavailable when it cannot be known that all is stored.
     """
-    writes: dict[str, dict[str, str]] = defaultdict(dict)
-    news: set[str] = set()
-    fresh: list[tuple[tuple[str, int], frames.Baseline]] = []
-    for push in pushes:
-        shard = shard_of(push.server)
-        for segment, rows in _split(push.samples, now_ms, now_ms if arrived_ms is None else arrived_ms):
-            baseline, known = _baseline_for(push, segment, rows)
-            text, digest = frames.encode_frame(rows, baseline)
-            key = frames_key(shard, segment)
-            fields = writes[key]
-            if segment != BACKLOG and rows.times[-1] >= now_ms - _NEWS_MS:
-                news.add(key)
-            late = "|late" if rows.late[0] else ""
-            fields[f"{push.server}|{rows.times[0]}|{digest}{late}"] = text
-            if traceparent and segment != BACKLOG:
-                fields |= {f"{push.server}|trace|{minute}": traceparent for minute in told_minutes(rows, now_ms)}
-            if not known:
-                fields[f"{push.server}|baseline|{baseline.id}"] = baseline.text
-                if segment != BACKLOG:
-                    fresh.append(((push.server, int(segment)), baseline))
-    if not writes:
-        return False
-    arguments = [str(now_ms // 1000)]
-    for key, fields in writes.items():
-        arguments += [str(len(fields)), str(int(key in news)), *(part for item in fields.items() for part in item)]
-    keys = (WATCHED, LIVE, cadence.KEY, awaited.KEY, *writes)
-    watched, asked, waiting = connect().call("EVAL", _STORE, len(keys), *keys, *arguments, repeatable=True)
+    arrived_ms = now_ms if arrived_ms is None else arrived_ms
+    while True:
+        written = _written(pushes, now_ms, arrived_ms, traceparent)
+        if not written.fields:
+            return False
+        answer = _store(written, now_ms)
+        if answer:
+            break
+        # Redis lost what this process stored earlier, so that everything goes anew:
+        forget_baselines()
+    watched, asked, waiting = answer
     cadence.remember(asked)
     awaited.remember(waiting)
     # Only now is the baseline known to be stored, and later frames may lean on it.
-    for where, baseline in fresh:
+    for where, baseline in written.fresh:
         _baselines[where] = baseline
     while len(_baselines) > _BASELINES_KEPT:
         _baselines.popitem(last=False)
     return bool(watched == 1)
+
+
+@mutable
+class _Written:
+    """What pushes become: by hash the fields to write and the fields of baselines that these lean on; the hashes with
+    something new in them, and the baselines that are among the fields."""
+
+    fields: dict[str, dict[str, str]] = field(default_factory=lambda: defaultdict(dict))
+    leaned: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    news: set[str] = field(default_factory=set)
+    fresh: list[tuple[tuple[str, int], frames.Baseline]] = field(default_factory=list)
+
+
+def _written(pushes: Sequence[Push], now_ms: int, arrived_ms: int, traceparent: str | None) -> _Written:
+    found = _Written()
+    for push in pushes:
+        shard = shard_of(push.server)
+        for segment, rows in _split(push.samples, now_ms, arrived_ms):
+            baseline, known = _baseline_for(push, segment, rows)
+            text, digest = frames.encode_frame(rows, baseline)
+            key = frames_key(shard, segment)
+            fields = found.fields[key]
+            if segment != BACKLOG and rows.times[-1] >= now_ms - _NEWS_MS:
+                found.news.add(key)
+            late = "|late" if rows.late[0] else ""
+            fields[f"{push.server}|{rows.times[0]}|{digest}{late}"] = text
+            if traceparent and segment != BACKLOG:
+                fields |= {f"{push.server}|trace|{minute}": traceparent for minute in told_minutes(rows, now_ms)}
+            place = f"{push.server}|baseline|{baseline.id}"
+            if known:
+                found.leaned[key].add(place)
+                continue
+            fields[place] = baseline.text
+            if segment != BACKLOG:
+                found.fresh.append(((push.server, int(segment)), baseline))
+    return found
+
+
+def _store(written: _Written, now_ms: int) -> tuple[int, str, str] | None:
+    """One command: (whether somebody watches, the pace that is asked for, since when samples wait), None where a
+    baseline is gone."""
+    arguments = [str(now_ms // 1000)]
+    for key in written.fields:
+        arguments += [str(len(written.leaned[key])), *written.leaned[key]]
+    for key, fields in written.fields.items():
+        arguments += [
+            str(len(fields)), str(int(key in written.news)), *(part for item in fields.items() for part in item)
+        ]  # fmt: skip
+    keys = (WATCHED, LIVE, cadence.KEY, awaited.KEY, *written.fields)
+    answer = connect().call("EVAL", _STORE, len(keys), *keys, *arguments, repeatable=True)
+    return (answer[0], answer[1], answer[2]) if answer else None
 
 
 def _split(samples: Samples, now_ms: int, arrived_ms: int) -> Iterator[tuple[int | str, Samples]]:
@@ -218,30 +263,30 @@ def stored_frames(key: str, fields: Mapping[str, str]) -> list[StoredFrame]:
     found = []
     baselines: dict[tuple[str, int], dict[str, str]] = defaultdict(dict)
     others = []
-    for field, text in fields.items():
-        match field.split("|"):
+    for name, text in fields.items():
+        match name.split("|"):
             case [server, "baseline", identifier] if _HEX.fullmatch(identifier):
-                baselines[server, frames.mark_of(identifier)][field] = text
+                baselines[server, frames.mark_of(identifier)][name] = text
             case [_, "trace", _]:
                 continue
             case [server, first, digest, *late] if first.isdecimal():
-                others.append((field, server, int(first), digest, late == ["late"], text))
+                others.append((name, server, int(first), digest, late == ["late"], text))
             case [server, *_]:
-                found.append(StoredFrame(key, field, server, 0, "", False, text, {}))
-    for field, server, first_ms, digest, is_late, text in others:
+                found.append(StoredFrame(key, name, server, 0, "", False, text, {}))
+    for name, server, first_ms, digest, is_late, text in others:
         try:
             candidates = baselines.get((server, frames.baseline_mark(text)), {})
         except DamagedFrame:
             candidates = {}
-        found.append(StoredFrame(key, field, server, first_ms, digest, is_late, text, candidates))
+        found.append(StoredFrame(key, name, server, first_ms, digest, is_late, text, candidates))
     return found
 
 
 def stored_traces(fields: Mapping[str, str]) -> dict[tuple[str, int], str]:
     """(server, minute since 1970) -> `traceparent`, of a segment's hash; what does not read is left out."""
     found = {}
-    for field, text in fields.items():
-        match field.split("|"):
+    for name, text in fields.items():
+        match name.split("|"):
             case [server, "trace", minute] if minute.isdecimal():
                 found[server, int(minute)] = text
     return found
