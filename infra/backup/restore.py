@@ -64,7 +64,12 @@ def _schema(manifest: Manifest) -> list[migrations.Migration]:
         )
     if changed := [name for name, sha256 in manifest.migrations if here[name].sha256 != sha256]:
         raise Failed(f"the backup's schema was made by another {', '.join(changed)} than this checkout has")
-    return [here[name] for name, _ in manifest.migrations]
+    wanted = [here[name] for name, _ in manifest.migrations]
+    made = migrations.tables(wanted)
+    # Else a file that somebody made up could write into a table of the database's own.
+    if foreign := [table.name for table in manifest.tables if table.name not in made]:
+        raise Failed(f"the backup has tables that its schema does not: {', '.join(foreign)}")
+    return wanted
 
 
 def _fits(stores: Stores, manifest: Manifest, replace: bool) -> None:

@@ -262,11 +262,13 @@ def test_a_file_that_does_not_fit_this_checkout_or_these_stores_is_refused(
     other: House, file: Path, tmp_path: Path
 ) -> None:
     known = [list(m) for m in Reader(file).manifest.migrations]
+    foreign = {"name": "pg_authid", "columns": ["rolname"], "partitions": [], "rows": 0, "sha256": ""}
     wrong = {
         r"by a newer OpenManager \(9.9\): update": {"format": 2, "version": "9.9"},
         r"with 9999_later.sql: update this checkout": {"migrations": [*known, ["9999_later.sql", "0" * 64]]},
         r"made by another 0001_start.sql": {"migrations": [["0001_start.sql", "0" * 64], *known[1:]]},
         r"is of 4 shards and not of 1: set OPENMANAGER_SHARDS": {"shards": 4},
+        r"tables that its schema does not: pg_authid": {"tables": [foreign]},
         r"it lacks 'tables'": {"tables": None},
     }
     for said, changed in wrong.items():
