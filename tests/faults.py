@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
@@ -33,7 +34,8 @@ class Door(ThreadingHTTPServer):
     """Stands before the REST front, or another server that is sent POSTs, and does to each what `fault` says.
 
     `before` and `after` are called with the caller's port and the body, before it is handed on and once it was done;
-    `answered` with the status, the headers that came and the body, once the caller has been answered.
+    `answered` with the status, the headers that came and the body, once the caller has been answered. With `off_s` its
+    answers are dated by a clock that is so many seconds off.
     """
 
     daemon_threads = True
@@ -43,6 +45,7 @@ class Door(ThreadingHTTPServer):
         self.upstream = urlsplit(upstream)
         self.fault = ""
         self.healed = threading.Event()
+        self.off_s = 0.0
         self.before: Asked = lambda *_: None
         self.after: Asked = lambda *_: None
         self.answered: Callable[[int, dict[str, str], bytes], None] = lambda *_: None
@@ -77,6 +80,9 @@ class Door(ThreadingHTTPServer):
 
             def answer(self, status: int, headers: dict[str, str], body: bytes, cut: int | None = None) -> None:
                 self.send_response_only(status)
+                if door.off_s:
+                    headers = {name: value for name, value in headers.items() if name.title() != "Date"}
+                    headers["Date"] = formatdate(time.time() + door.off_s, usegmt=True)
                 for name, value in (headers | {"Content-Length": str(len(body))}).items():
                     self.send_header(name, value)
                 self.end_headers()

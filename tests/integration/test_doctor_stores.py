@@ -1,9 +1,7 @@
 """The doctor and the stores: real ones, and what really goes wrong with them."""
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from email.utils import formatdate
 from pathlib import Path
 from socket import create_server
 from urllib.parse import quote, urlsplit, urlunsplit
@@ -119,8 +117,7 @@ def test_a_redis_that_is_away_does_not_keep_postgres_from_being_looked_at(
 def skewed(upstash: Upstash, seconds: float) -> Iterator[Door]:
     """Redis by way of a server whose clock is wrong."""
     with door(upstash.url) as proxy:
-        handler = proxy.RequestHandlerClass
-        handler.date_time_string = lambda *_: formatdate(time.time() + seconds, usegmt=True)  # type: ignore[attr-defined]
+        proxy.off_s = seconds
         yield proxy
 
 
