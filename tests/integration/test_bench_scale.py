@@ -50,6 +50,7 @@ def test_commands_of_a_push_and_of_a_shard_s_round_are_those_of_a_small_fleet(
         assert told["push"]["measured"]["commands"] < 1.1
         assert told["round"]["ordinary"]["commands"] <= 8
         assert told["archive"]["report"]["verdicts"] == 2 * told["simulated"]
+        assert told["postgres"]["predictions"] > 500 * told["simulated"]
         page = told["asked"]["page of 1,000"]
         assert (page["status"], page["body"] > 300 * told["simulated"]) == (200, True)
     assert large["round"]["ordinary"]["commands"] == small["round"]["ordinary"]["commands"]

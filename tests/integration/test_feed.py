@@ -1,5 +1,6 @@
 """The live feed through its door, as Lambda opens it: what there is now, buffered, and a cursor to come back with."""
 
+import asyncio
 import gzip
 import json
 import time
@@ -7,6 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from openmanager.errors import StoreUnavailable
+from openmanager.feed.events import Wish
+from openmanager.feed.fleet import Fleet
+from openmanager.feed.hub import Hub
 from openmanager.settings import settings
 from openmanager.stores import feed
 from openmanager.watch import rounds
@@ -172,6 +177,24 @@ def test_a_snapshot_alone_tells_where_the_stream_goes_on() -> None:
         "metrics",
         "bye",
     ]
+
+
+def test_a_fleet_that_takes_longer_to_read_than_a_watch_lasts_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    push("web-01")
+    reads, whole = [0], Fleet.read
+
+    def slowly(now_ms: int) -> Fleet:
+        reads[0] += 1
+        if reads[0] > 2:
+            raise StoreUnavailable("the fleet is read over and over")
+        found = whole(now_ms)
+        time.sleep(2.5 * feed.WATCH_S)
+        return found
+
+    monkeypatch.setattr(feed, "WATCH_S", 1)
+    monkeypatch.setattr(Fleet, "read", slowly)
+    told = asyncio.run(Hub().snapshot(Wish.read(None, None, frozenset()), {}))
+    assert ([server["id"] for server in told["servers"]], reads) == (["web-01"], [1])
 
 
 def test_servers_can_be_asked_for_by_name_and_by_prefix() -> None:

@@ -101,7 +101,7 @@ class Simulation:
         told["asked"] = {name: do("ask", minute=script.rounds[-1] + 1, **ASKED[name]) for name in script.asked}
         before = _sizes()
         told["archive"] = do("archive", minute=script.archived)
-        told["postgres"] = {name: size - before[name] for name, size in _sizes().items() if name in before}
+        told["postgres"] = {name: size - before.get(name, 0) for name, size in _sizes().items()}
         return told
 
     def _frames(self, shards: int) -> float:

@@ -199,7 +199,7 @@ class Hub:
         self._end_all("store")
         look = await asyncio.to_thread(feed.look, NEWEST, NEWEST, NEWEST)
         before = self._fleet.servers
-        self._fleet = await asyncio.to_thread(Fleet.read, int(time.time() * 1000))
+        self._fleet = await self._read_fleet()
         for server, one in self._fleet.servers.items():
             one.news = before[server].news if server in before else one.news
         self._look = look
@@ -209,6 +209,15 @@ class Hub:
         self._written.clear()
         self._looked = time.monotonic()
         self._keyed = float("-inf")
+
+    async def _read_fleet(self) -> Fleet:
+        """The fleet from the stores. A large one takes longer than a watch lasts, and one that lapsed meanwhile would
+        have it all read again, and again.
+        """
+        reading = asyncio.ensure_future(asyncio.to_thread(Fleet.read, int(time.time() * 1000)))
+        while not (await asyncio.wait((reading,), timeout=feed.WATCH_S / 3))[0]:
+            await asyncio.to_thread(feed.look, NEWEST, NEWEST, NEWEST, 1)
+        return await reading
 
     def _take(self, look: Look) -> News:
         """What happened according to a look, in order; the hub has then come as far."""
