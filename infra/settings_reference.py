@@ -134,6 +134,13 @@ GROUPS = (
                 "OPENMANAGER_NOTIFY_ALLOW_PRIVATE",
                 "`1`: notifications may go to one's own network, also over plain HTTP and SMTP",
             ),
+            Setting(
+                "OPENMANAGER_HEARTBEAT_URL",
+                "the address of a service outside that pages when it hears nothing, such as "
+                "`https://hc-ping.com/<uuid>`: a GET after every round that went well ([Watching OpenManager](watching-openmanager.md))",
+                "nobody is told",
+                secret=True,
+            ),
         ),
     ),
     Group(

@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # For other programs, or passed on to children as they are; and the name of a secret in the data folder.
 NOT_OURS = {"PYTHONPATH", "PATH", "NO_PROXY", "no_proxy", "PYDANTIC_DISABLE_PLUGINS", "OPENMANAGER_JWT_KEY"}
 NOT_OURS |= {"MEMORY_FILE_PATH"}  # of an MCP server, in mcp_settings.json
+NOT_OURS |= {"NO_COLOR", "TERM", "LANG", "LC_ALL", "LC_MESSAGES"}  # a terminal's, which the command heeds
 OURS = re.compile(r"(OPENMANAGER|UPSTASH|VALKEY)_[A-Z0-9_]*[A-Z0-9]|DATABASE_URL|CRON_SECRET|VERCEL")
 MAPPINGS = {"environ", "env", "_env"}
 
