@@ -137,7 +137,8 @@ GROUPS = (
             Setting(
                 "OPENMANAGER_HEARTBEAT_URL",
                 "the address of a service outside that pages when it hears nothing, such as "
-                "`https://hc-ping.com/<uuid>`: a GET after every round that went well ([Watching OpenManager](watching-openmanager.md))",
+                "`https://hc-ping.com/<uuid>`: a GET after every round that went well "
+                "([Watching OpenManager](watching-openmanager.md))",
                 "nobody is told",
                 secret=True,
             ),

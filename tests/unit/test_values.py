@@ -1,9 +1,13 @@
 """Values compare, hash and print as dataclasses do."""
 
+import json
 from dataclasses import asdict, dataclass, field, fields, replace
 
 import pytest
-from openmanager.values import frozen, mutable
+from openmanager.ledger.track import Track
+from openmanager.notify.notice import Notice, read_notice
+from openmanager.values import frozen, known_fields, mutable
+from openmanager.watch.alerting import Book
 
 
 @frozen
@@ -77,3 +81,13 @@ def test_only_what_does_not_change_has_a_hash_of_its_fields() -> None:
 def test_nothing_but_its_fields_fits_into_a_value(value: object) -> None:
     with pytest.raises(AttributeError):
         value.other = 1  # type: ignore[attr-defined]
+
+
+def test_what_a_later_version_added_does_not_keep_this_one_from_reading() -> None:
+    assert known_fields(Point, {"x": 1, "later": 2}) == {"x": 1}
+    alert = {"server": "web-01", "rule": "cpu", "state": "firing", "severity": "critical", "since": 1, "changed": 2}
+    book = Book.read(json.dumps({"alerts": [alert | {"later": 1}], "paged": {}}))
+    assert book.alerts["cpu"].state == "firing"
+    notice = Notice("n", "firing", "web-01", "cpu", "critical", 1, 2, "CPU high")
+    assert read_notice(notice.as_dict() | {"later": 1}) == notice
+    assert Track.of(Track().as_dict() | {"later": 1}) == Track()

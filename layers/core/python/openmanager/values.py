@@ -5,7 +5,7 @@ cold start. Here it makes the constructor only; comparing, hashing and printing 
 Nothing at run time stops an assignment to a field of a `frozen` class: the type checker does.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from operator import attrgetter
 from typing import Any, TypeVar, dataclass_transform, overload
@@ -47,6 +47,15 @@ def mutable(made: Any = None, *, eq: bool = True) -> Any:
         return finished
 
     return finish if made is None else finish(made)
+
+
+def known_fields(of: type[Any], item: Mapping[str, Any]) -> dict[str, Any]:
+    """`item` without what `of` has no field for.
+
+    While a version is deployed, or taken back, the one before reads what a later one wrote, which may have added some.
+    """
+    names = of.__dataclass_fields__
+    return {name: value for name, value in item.items() if name in names}
 
 
 def _slotted(plain: type[Any]) -> Any:

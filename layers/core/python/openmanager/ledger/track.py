@@ -19,7 +19,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from openmanager.ledger.scores import Cells, Errors
-from openmanager.values import mutable
+from openmanager.values import known_fields, mutable
 
 FAILURE = "failure"
 CRITICAL_MIN = 5
@@ -102,7 +102,7 @@ class Track:
     @classmethod
     def of(cls, item: Mapping[str, Any]) -> "Track":
         """A track from its JSON values."""
-        track = cls(**item)
+        track = cls(**known_fields(cls, item))
         track.incident = (track.incident[0], track.incident[1])
         track.warning = {model: (a, b) for model, (a, b) in track.warning.items()}
         track.ahead = [(m, p) for m, p in track.ahead]

@@ -12,7 +12,7 @@ from openmanager.notify.backoff import next_try_ms
 from openmanager.notify.notice import Notice, read_notice
 from openmanager.notify.outcome import Outcome
 from openmanager.stores.outbox import Settlement
-from openmanager.values import frozen
+from openmanager.values import frozen, known_fields
 
 # Notices of one alert from the same minute, in the order in which they make sense.
 _ORDER = {"firing": 0, "escalated": 1, "repeated": 1, "acknowledged": 2, "resolved": 3, "test": 4}
@@ -50,7 +50,7 @@ def read_entry(key: str, text: str) -> Entry:
     try:
         item = json.loads(text)
         notice = read_notice(item.pop("notice"))
-        entry = Entry(key, text, notice, **item)
+        entry = Entry(key, text, notice, **known_fields(Entry, item))
     except (ValueError, TypeError, AttributeError, KeyError, RecursionError):
         raise InvalidInput("entry", "does not read as one") from None
     numbers = (entry.tries, entry.due, entry.first, entry.hold, entry.failed)

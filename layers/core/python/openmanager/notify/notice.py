@@ -5,7 +5,7 @@ from dataclasses import asdict, field
 from typing import Any, Literal, get_args
 
 from openmanager.errors import InvalidInput
-from openmanager.values import frozen
+from openmanager.values import frozen, known_fields
 
 Event = Literal["firing", "escalated", "repeated", "resolved", "acknowledged", "test"]
 Severity = Literal["info", "warning", "critical"]
@@ -52,9 +52,9 @@ def read_notice(item: Any) -> Notice:
     if not isinstance(item, Mapping):
         raise InvalidInput("notice", "must be an object")
     try:
-        notice = Notice(**item)
+        notice = Notice(**known_fields(Notice, item))
     except TypeError:
-        raise InvalidInput("notice", "has unknown fields or lacks some") from None
+        raise InvalidInput("notice", "lacks some fields") from None
     for name in (*_TEXTS, "incident", "role", "trace_id"):
         if not isinstance(getattr(notice, name), str):
             raise InvalidInput(f"notice.{name}", "must be a text")

@@ -8,13 +8,14 @@ from typing import Any
 
 from openmanager.alerts import incidents, quiet, rules
 from openmanager.alerts.conditions import condition
+from openmanager.alerts.incidents import Member
 from openmanager.alerts.machine import Alert, Transition, acknowledge, step, unacknowledge
 from openmanager.alerts.rules import Rule
 from openmanager.catalog import DEMO_PREFIX
 from openmanager.errors import InvalidInput
 from openmanager.settings import settings
 from openmanager.stages import Ages
-from openmanager.values import frozen, mutable
+from openmanager.values import frozen, known_fields, mutable
 
 _WEEK_MIN = 7 * 1440
 # Of the time that a server may be silent: who has let two of three cadences pass is waited for. All of a fleet have
@@ -44,7 +45,7 @@ class Config:
     graph: incidents.Graph = field(default_factory=lambda: incidents.DEFAULT_GRAPH)
     muted: Mapping[str, str] = field(default_factory=dict)
     quality: Mapping[str, float] | None = None
-    elsewhere: tuple[incidents.Member, ...] = ()
+    elsewhere: tuple[Member, ...] = ()
     own: list[dict[str, Any]] = field(default_factory=list)
     requests: Mapping[str, str] = field(default_factory=dict)
     shard: int | None = None
@@ -66,13 +67,13 @@ def read_config(fields: Mapping[str, str], shard: int) -> Config:
             return default
         try:
             return read(json.loads(fields[name]))
-        except (ValueError, TypeError, KeyError, InvalidInput) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, InvalidInput) as error:
             log.error("configuration %s: %s", name, error)
             return default
 
-    elsewhere: list[incidents.Member] = []
+    elsewhere: list[Member] = []
     for name in sorted(others & fields.keys()):
-        elsewhere += part(name, lambda items: [incidents.Member(**item) for item in items], [])
+        elsewhere += part(name, lambda items: [Member(**known_fields(Member, item)) for item in items], [])
     requests = {name.removeprefix(REQUEST): text for name, text in fields.items() if name.startswith(REQUEST)}
     return Config(
         part("rules", rules.parse_rules, rules.DEFAULTS),
@@ -101,8 +102,8 @@ class Book:
         """A book from its text; one that does not read is empty, as if nothing were open."""
         try:
             found = json.loads(text)
-            return cls({a["rule"]: Alert(**a) for a in found["alerts"]}, found["paged"])
-        except (ValueError, TypeError, KeyError) as error:
+            return cls({a["rule"]: Alert(**known_fields(Alert, a)) for a in found["alerts"]}, found["paged"])
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
             log.error("alerts that do not read: %s", error)
             return cls()
 
@@ -140,7 +141,7 @@ class Desk:
         # The requests that have been carried out, or found nothing to do, as they were written.
         self.answered: dict[str, str] = {}
         # The active alerts by server, as the grouping sees them.
-        self._active: dict[str, list[incidents.Member]] = {}
+        self._active: dict[str, list[Member]] = {}
         # The rules that concern a server, by its name and role.
         self._watching: dict[tuple[str, str], dict[str, Rule]] = {}
         # Whether nothing comes from any server, and since when nothing does from those of this shard.
@@ -275,7 +276,7 @@ class Desk:
 
     def _note(self, server: str, role: str) -> None:
         book = self.books.get(server)
-        active = [incidents.Member.of(alert, role) for alert in book.alerts.values() if alert.active] if book else []
+        active = [Member.of(alert, role) for alert in book.alerts.values() if alert.active] if book else []
         if active:
             self._active[server] = active
         else:
@@ -347,11 +348,11 @@ class Desk:
         told = any(m.server == rules.OURSELVES and m.rule == rule.id for m in self._around(rules.OURSELVES))
         return rule.id if told or self._arrivals["over"] else ""
 
-    def own_members(self) -> list[incidents.Member]:
+    def own_members(self) -> list[Member]:
         """The active alerts of this shard."""
         return [m for server in sorted(self._active) for m in sorted(self._active[server], key=lambda m: m.rule)]
 
-    def _around(self, server: str) -> list[incidents.Member]:
+    def _around(self, server: str) -> list[Member]:
         """The active alerts of this shard and, as last heard, of the others, that may have to do with a server.
 
         The demo fleet's have nothing to do with real servers, whatever their roles.
