@@ -135,6 +135,7 @@ def _fit(measured: dict[str, dict[str, dict[str, float]]]) -> dict[str, dict[str
             "cpu_ms": round(mean(run, "push", "cpu_us") / 1000, 3),
             "redis_bytes": round(mean(run, "push", "redis_bytes")),
             "egress_bytes": round(mean(run, "push", "egress_bytes")),
+            "log_bytes": round(mean(run, "push", "log_bytes")),
         }
     few, many = measured["60"]["10"], measured["60"]["1000"]
     for what in ("tick", "archive"):
@@ -142,6 +143,7 @@ def _fit(measured: dict[str, dict[str, dict[str, float]]]) -> dict[str, dict[str
             ("commands", "redis_commands", 1),
             ("cpu_ms", "cpu_us", 1000),
             ("redis_bytes", "redis_bytes", 1),
+            ("log_bytes", "log_bytes", 1),
         ):
             slope = (mean(many, what, quantity) - mean(few, what, quantity)) / 990 / scale
             fitted.setdefault(what, {})[name] = round(mean(few, what, quantity) / scale - 10 * slope, 3)

@@ -74,8 +74,11 @@ def test_a_list_that_is_none_is_refused_by_the_field(text: str, named: str) -> N
 def test_amounts_are_those_that_are_sold() -> None:
     counted = dict.fromkeys(QUANTITIES, 0) | {
         "mb_ms": 512 * 2000, "egress_bytes": 3_000_000_000, "redis_bytes": 1_500_000_000, "redis_commands": 7,
+        "log_bytes": 2_000_000_000,
     }  # fmt: skip
-    assert amounts(counted) == NOTHING | {"gb_seconds": 1.0, "egress_gb": 3.0, "redis_gb": 1.5, "redis_commands": 7}
+    assert amounts(counted) == NOTHING | {
+        "gb_seconds": 1.0, "egress_gb": 3.0, "logs_gb": 2.0, "redis_gb": 1.5, "redis_commands": 7,
+    }  # fmt: skip
 
 
 def month(days: dict[int, int], since: str) -> Usage:

@@ -258,6 +258,7 @@ export default {
   "cost.egress_gb": "Data sent",
   "cost.queue_requests": "Queue requests",
   "cost.redis_commands": "Redis commands",
+  "cost.logs_gb": "Logs",
   "cost.redis_gb": "Redis bandwidth",
   "cost.note": "Less what is free in a month. Postgres is sold by the hour or the month; name its price in OPENMANAGER_PRICES.",
   "cost.since": (when) => `Counted since ${when}.`,

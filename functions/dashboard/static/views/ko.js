@@ -258,6 +258,7 @@ export default {
   "cost.egress_gb": "보낸 데이터",
   "cost.queue_requests": "큐 요청",
   "cost.redis_commands": "Redis 명령",
+  "cost.logs_gb": "로그",
   "cost.redis_gb": "Redis 대역폭",
   "cost.note": "매월 무료 사용량을 뺀 금액입니다. Postgres는 시간이나 월 단위로 팔리므로 그 요금은 OPENMANAGER_PRICES에 적으세요.",
   "cost.since": (when) => `${when}부터 집계했습니다.`,

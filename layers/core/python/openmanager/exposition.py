@@ -28,6 +28,7 @@ _SEVERITIES = ("critical", "warning")
 _COUNTED = {
     "requests": ("invocations_total", "Invocations of a function.", 1),
     "redis_commands": ("redis_commands_total", "Commands of Redis that a function sent.", 1),
+    "log_bytes": ("log_bytes_total", "Octets of a function's log, Lambda's own lines with it.", 1),
     "redis_bytes": ("redis_bytes_total", "Octets between a function and Redis.", 1),
     "postgres_statements": ("postgres_statements_total", "Statements of Postgres that a function sent.", 1),
     "postgres_rows": ("postgres_rows_total", "Rows that Postgres answered or changed for a function.", 1),

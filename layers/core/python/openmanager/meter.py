@@ -24,6 +24,7 @@ QUANTITIES: Mapping[str, str] = {
     "postgres_statements": "statements of Postgres",
     "postgres_rows": "rows that Postgres answered or changed",
     "queue_requests": "requests to the queue",
+    "log_bytes": "octets of the log, with what CloudWatch adds to each line and Lambda to each invocation",
     "took_us": "how long invocations took, in microseconds",
     **{f"within_{ms}_ms": "invocations that took no longer, and longer than the class below" for ms in BUCKETS_MS},
     **{f"answers_{status}xx": "answers whose status is of the class" for status in range(2, 6)},
@@ -32,6 +33,9 @@ QUANTITIES: Mapping[str, str] = {
     "inference_us": "how long models computed, in microseconds",
     **dict(stages.quantities()),
 }
+# What CloudWatch counts for a line beside its text:
+# https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/cloudwatch_limits_cwl.html
+LOG_LINE_BYTES = 26
 # Whose work is being done. Threads that serve all of a process belong to nobody.
 SHARED = "shared"
 FUNCTION: ContextVar[str] = ContextVar("function", default=SHARED)

@@ -18,6 +18,8 @@ from openmanager.stores import usage
 from openmanager.stores.redis import CommandFailed
 
 WRITE_EVERY_S = 60.0
+# Lambda's own three lines of an invocation: START, END and REPORT.
+_LAMBDA_LINES_BYTES = 330 + 3 * meter.LOG_LINE_BYTES
 # What serverless.yml gives a function that says nothing else; where no platform says how much there is.
 _MEMORY_MB = 512
 
@@ -49,6 +51,7 @@ def invocation(function: str) -> Iterator[None]:
             _start_counted = True
         memory = int(os.environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE") or _MEMORY_MB)
         meter.count("requests")
+        meter.count("log_bytes", _LAMBDA_LINES_BYTES)
         # Lambda counts whole milliseconds, a begun one too.
         meter.count("mb_ms", memory * (int(ms) + 1))
         meter.FUNCTION.reset(before)

@@ -7,6 +7,7 @@ import json
 import math
 from collections import defaultdict
 from collections.abc import Mapping
+from dataclasses import fields
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -38,6 +39,7 @@ class Unit:
     cpu_ms: float = 0.0
     redis_bytes: float = 0.0
     egress_bytes: float = 0.0
+    log_bytes: float = 0.0
 
 
 @frozen
@@ -82,11 +84,10 @@ def _counts(plan: Plan, units: Mapping[str, Unit]) -> dict[str, float]:
         counts["redis_commands"] += times * unit.commands
         counts["redis_bytes"] += times * unit.redis_bytes
         counts["egress_bytes"] += times * unit.egress_bytes
+        counts["log_bytes"] += times * unit.log_bytes
 
     def per(base: Unit, each: Unit, n: float) -> Unit:
-        return Unit(
-            base.commands + n * each.commands, base.cpu_ms + n * each.cpu_ms, base.redis_bytes + n * each.redis_bytes
-        )
+        return Unit(**{f.name: getattr(base, f.name) + n * getattr(each, f.name) for f in fields(Unit)})
 
     pushes = plan.servers * MONTH_S / plan.interval_s
     add(_push(plan.interval_s, units), pushes)

@@ -21,6 +21,7 @@ PRICED: Mapping[str, tuple[str, str]] = {
     "api_requests": ("HTTP API requests", "requests"),
     "egress_gb": ("data sent", "GB"),
     "queue_requests": ("queue requests", "requests"),
+    "logs_gb": ("logs", "GB"),
     "redis_commands": ("Redis commands", "commands"),
     "redis_gb": ("Redis bandwidth", "GB"),
 }
@@ -120,6 +121,7 @@ def amounts(counted: Mapping[str, int]) -> dict[str, float]:
         "api_requests": counted.get("api_requests", 0),
         "egress_gb": counted.get("egress_bytes", 0) / _GB,
         "queue_requests": counted.get("queue_requests", 0),
+        "logs_gb": counted.get("log_bytes", 0) / _GB,
         "redis_commands": counted.get("redis_commands", 0),
         "redis_gb": counted.get("redis_bytes", 0) / _GB,
     }

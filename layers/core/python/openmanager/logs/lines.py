@@ -50,10 +50,12 @@ class Lines(LambdaPowertoolsFormatter):
         if trace_id := tracing.current_id():
             line["traceId"] = trace_id
         try:
-            return _written(line)
+            text = _written(line)
         except (ValueError, TypeError, RecursionError):
             # NaN, a key that is no text, a circle: it is told as Python would show it, rather than not at all.
-            return _written(line | {"metadata": {"unwritable": repr(about), **always}})
+            text = _written(line | {"metadata": {"unwritable": repr(about), **always}})
+        meter.count("log_bytes", len(text) + meter.LOG_LINE_BYTES)
+        return text
 
     def _exception(self, record: logging.LogRecord) -> dict[str, Any]:
         if not record.exc_info or record.exc_info[0] is None:
