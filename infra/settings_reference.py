@@ -178,7 +178,12 @@ GROUPS = (
         (
             Setting("PORT", "the gateway's port; the next free one is taken if it is in use", "8000"),
             Setting("OPENMANAGER_DATA", "the data folder", "`.openmanager/` in the checkout"),
-            Setting("OPENMANAGER_LOG_LEVEL", "how much the parts write into `logs/` of the data folder", "`INFO`"),
+            Setting(
+                "OPENMANAGER_LOG_LEVEL",
+                "from which level on our own lines are logged, here into `logs/` of the data folder; on Lambda the "
+                "parameter `logLevel`",
+                "`INFO`",
+            ),
         ),
     ),
     Group(
