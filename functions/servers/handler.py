@@ -22,7 +22,7 @@ def list_servers(
 ) -> dict[str, Any]:
     """Every server with its newest values and last verdict, worst first; with a limit a page of them, and `next`."""
     unless_held(request, fleet.version())
-    return {"servers": fleet.listing(status=status)} if limit is None else fleet.page(limit, cursor, status)
+    return fleet.page(limit, cursor, status)
 
 
 @app.get("/api/servers/{id}")

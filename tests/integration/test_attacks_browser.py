@@ -78,10 +78,16 @@ POISON = {
 }
 
 
+def without_trace(reply: Reply) -> Any:
+    """What it says but for its trace, which is each request's own."""
+    said = json.loads(reply.body)
+    return {name: value for name, value in said.items() if name != "trace_id"}
+
+
 @pytest.mark.parametrize("path", ["/api/servers", "/api/servers/", "//evil.example/", "/api/servers/none"])
 def test_no_header_changes_where_an_answer_comes_from_or_leads(path: str) -> None:
     plain, poisoned = (invoke(servers, "GET", path, key=API_KEY, headers=h) for h in ({}, POISON))
-    assert (poisoned.status, poisoned.body) == (plain.status, plain.body)
+    assert (poisoned.status, without_trace(poisoned)) == (plain.status, without_trace(plain))
     assert poisoned.status in (200, 404)
     assert "location" not in poisoned.headers
     assert b"evil" not in poisoned.body.replace(path.encode(), b"")

@@ -27,13 +27,15 @@ SAID = {
     **dict.fromkeys(("/api/health", "/api/users", "/api/keys", "/api/audit", "/api/tick", "/api/archive"), "no-store"),
     "/api/metrics": "no-store",
     **dict.fromkeys(("/api/notifications/targets", "/api/notifications/outbox"), "no-store"),
-    **dict.fromkeys(("/api/predictions/record", "/api/alerts/statistics", "/api/system/cost"), A_MINUTE),
+    **dict.fromkeys(
+        ("/api/predictions/record", "/api/alerts/statistics", "/api/system/cost", "/api/system/stages"), A_MINUTE
+    ),
     **dict.fromkeys(("/api/openapi.json", "/api/docs", "/api/docs/{asset}"), EVERYBODY),
     "/": "no-cache",
     "/api/stream": "no-store, no-transform",
 }
 # Their spans end at the moment of asking, so that they are other ones each time; for a minute nobody asks again.
-UNTIL_NOW = {"/api/predictions/record", "/api/alerts/statistics", "/api/system/cost"}
+UNTIL_NOW = {"/api/predictions/record", "/api/alerts/statistics", "/api/system/cost", "/api/system/stages"}
 SERVERS = 40
 
 

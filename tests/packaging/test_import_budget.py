@@ -51,7 +51,7 @@ BUDGETS = {
     "cron": WEB + NUMPY + RUNTIME + DOMAIN,
     "replay": WEB + NUMPY + RUNTIME + POSTGRES + 30,
     # A server of the library mcp belongs to the start; what tools answer from comes with the first call.
-    "mcp": WEB + 170,
+    "mcp": WEB + 175,
 }
 ABOUT = declared()
 

@@ -43,12 +43,16 @@ def listing(now_ms: int | None = None, status: str | None = None) -> list[dict[s
     return _entries(_ordered(now_ms, status))
 
 
-def page(limit: int, cursor: str | None, status: str | None = None, now_ms: int | None = None) -> dict[str, Any]:
+def page(limit: int | None, cursor: str | None, status: str | None = None, now_ms: int | None = None) -> dict[str, Any]:
     """`servers`, at most `limit` of `listing` from the cursor on, and `next`, the cursor of what follows or None.
 
+    With neither it is all of them, and no `next`; a cursor alone goes on by MOST.
     A cursor is the place of the last server shown, so one that comes or goes between two pages moves no other. One
     whose status changes between them may be shown twice or not at all. Raises InvalidInput naming `cursor`.
     """
+    if limit is None and cursor is None:
+        return {"servers": listing(now_ms, status)}
+    limit = limit or MOST
     # Before the stores are asked:
     after = None if cursor is None else _read_cursor(cursor)
     found = [one for one in _ordered(now_ms or _now_ms(), status) if after is None or one.place > after]

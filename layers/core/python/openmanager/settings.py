@@ -209,7 +209,7 @@ def read_settings(env: Mapping[str, str]) -> Settings:
 
 def _heartbeat(url: str, private: bool) -> str:
     """The error does not repeat the address: whoever knows it can say that all is well."""
-    if url and not (re.fullmatch(r"https?://[^\s/?#@]+(/[!-~]*)?", url) and (url[4] == "s" or private)):
+    if url and not (re.fullmatch(r"https?://[^\s/?#@]{1,255}(/[!-~]{0,1024})?", url) and (url[4] == "s" or private)):
         raise InvalidSettings("OPENMANAGER_HEARTBEAT_URL: is not an address such as https://hc-ping.com/<uuid>")
     return url
 

@@ -49,6 +49,7 @@ SEEN_BY: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "/api/rules/{id}": _WHOLE,
     "/api/dependencies": _WHOLE,
     "/api/system/cost": _WHOLE,
+    "/api/system/stages": _WHOLE,
     "/api/system/demo": _WHOLE,
     "/api/system/start": _WHOLE,
     "/api/system/stop": _WHOLE,
