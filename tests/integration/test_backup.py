@@ -470,9 +470,7 @@ def test_run_py_passes_the_command_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run.Venv, "become", lambda _, *argv: became.append(argv))
     for name in ("backup", "restore"):
         run.main(name, "all.zip", "--environment")
-    assert [argv[:4] for argv in became] == [
-        ("-m", "infra.command", name, "all.zip") for name in ("backup", "restore")
-    ]
+    assert [argv[:4] for argv in became] == [("-m", "infra.command", name, "all.zip") for name in ("backup", "restore")]
 
 
 def test_a_restore_that_is_killed_by_the_system_leaves_everything_as_it_was(
