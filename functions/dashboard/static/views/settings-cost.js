@@ -47,7 +47,7 @@ function Month({ told }) {
 
 function Functions({ told }) {
   const rows = Object.entries(told.functions).sort(([, a], [, b]) => (b.redis_commands ?? 0) - (a.redis_commands ?? 0));
-  return html`<table class="table cost-functions"><thead><tr><th scope="col">${t("cost.function")}</th><th scope="col" class="end">${t("cost.requests")}</th>
+  return html`<table class="table tight"><thead><tr><th scope="col">${t("cost.function")}</th><th scope="col" class="end">${t("cost.requests")}</th>
     <th scope="col" class="end">${t("cost.redis_commands")}</th><th scope="col" class="end">GB-s</th></tr></thead><tbody>
     ${rows.map(([name, sums]) => html`<tr key=${name}><th scope="row">${name}</th><td class="end">${number(sums.requests ?? 0)}</td>
       <td class="end">${number(sums.redis_commands ?? 0)}</td><td class="end">${number((sums.mb_ms ?? 0) / 1024 / 1000)}</td></tr>`)}

@@ -8,7 +8,7 @@ import { useLoad } from "../lib/ui.js";
 export function Health() {
   const load = useLoad("/api/system/stages", { every: 60 });
   return html`<${Panel} title=${t("health.title")} note=${t("health.note")} load=${load}>
-    <table class="table"><thead><tr><th scope="col">${t("health.stage")}</th><th scope="col" class="end">${t("health.p95")}</th>
+    <table class="table tight"><thead><tr><th scope="col">${t("health.stage")}</th><th scope="col" class="end">${t("health.p95")}</th>
       <th scope="col" class="end">${t("health.limit")}</th><th scope="col">${t("health.hour")}</th><th scope="col">${t("health.day")}</th></tr></thead><tbody>
       ${load.data?.stages.map((each) => html`<tr key=${each.stage}><th scope="row">${t(`health.${each.stage}`)}</th>
         <td class="end">${duration(each.hour.p95_s)}</td><td class="end">${duration(each.objective_s)}</td>
