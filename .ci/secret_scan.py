@@ -35,12 +35,15 @@ IN_TESTS = (
 # What stays, and why.
 KNOWN = {
     ("docs/alerts.md", "Slack Token"): "an address that ends in an ellipsis",
+    ("docs/observability.md", "Hex High Entropy String"): "the id of a trace",
     ("docs/operations.md", "Basic Auth Credentials"): "the form of a connection string",
+    ("docs/settings.md", "Basic Auth Credentials"): "the form of a connection string",
     ("functions/dashboard/static/vendor/manifest.json", "Hex High Entropy String"): "checksums",
     ("functions/dashboard/static/views/en.js", "Secret Keyword"): "words for fields",
     ("functions/system/openapi.json", "Secret Keyword"): "the example of a login",
     ("functions/system/openapi.json", "Slack Token"): "an address that names nobody",
     ("infra/doctor/configured.py", "Basic Auth Credentials"): "the form of a connection string",
+    ("infra/settings_reference.py", "Basic Auth Credentials"): "the form of a connection string",
     ("layers/core/python/openmanager/notify/described.py", "Slack Token"): "an address that names nobody",
     ("layers/core/python/openmanager/parameters.py", "Secret Keyword"): "names of variables, and where they stand",
     ("layers/core/python/openmanager/security/login.py", "Secret Keyword"): "the example of a login",
