@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from openmanager.alerts.rules import DEFAULTS, Rule
 from openmanager.catalog import METRICS
-from openmanager.watch.alerting import Config
+from openmanager.watch.config import Config
 from openmanager.watch.replay import Past, replay_each
 
 from tests.bench import recordings

@@ -9,7 +9,8 @@ import psycopg
 from openmanager.alerts.rules import parse_rules
 from openmanager.audit import Broken, Head, verify
 from openmanager.stores import audit, config, history
-from openmanager.watch.alerting import Config, Desk
+from openmanager.watch.alerting import Desk
+from openmanager.watch.config import Config
 
 from tests.endurance.people import People, ask
 from tests.endurance.readers import Reader, places

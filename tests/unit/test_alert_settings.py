@@ -8,7 +8,7 @@ from openmanager.alerts.incidents import parse_graph
 from openmanager.alerts.quiet import parse_maintenance, parse_silence
 from openmanager.alerts.rules import parse_rule
 from openmanager.errors import InvalidInput
-from openmanager.watch.alerting import Book
+from openmanager.watch.book import Book
 
 RULE = {"id": "hot", "kind": "threshold", "metric": "cpu_utilization", "warning": 80}
 NOW = 1_764_000_000

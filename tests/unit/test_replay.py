@@ -8,7 +8,7 @@ import pytest
 from openmanager.alerts.rules import Rule
 from openmanager.catalog import COLUMN, METRICS
 from openmanager.cli.main import FAILED, main
-from openmanager.watch.alerting import Config
+from openmanager.watch.config import Config
 from openmanager.watch.replay import Past, replay
 
 FIRST = 29_400_000

@@ -7,7 +7,7 @@ import pytest
 from openmanager.ledger.track import Track
 from openmanager.notify.notice import Notice, read_notice
 from openmanager.values import frozen, known_fields, mutable
-from openmanager.watch.alerting import Book
+from openmanager.watch.book import Book
 
 
 @frozen

@@ -48,7 +48,7 @@ def run(chosen: argparse.Namespace) -> None:
     from openmanager.cli.progress import Progress
     from openmanager.errors import InvalidInput
     from openmanager.sources import table
-    from openmanager.watch.alerting import Config
+    from openmanager.watch.config import Config
     from openmanager.watch.replay import Past, replay
 
     rules = DEFAULTS

@@ -3,21 +3,20 @@
 import json
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import replace
 from typing import Any
 
-from openmanager.alerts import incidents, quiet, rules
+from openmanager.alerts import incidents, rules
 from openmanager.alerts.conditions import condition
 from openmanager.alerts.incidents import Member
 from openmanager.alerts.machine import Alert, Transition, acknowledge, step, unacknowledge
 from openmanager.alerts.rules import Rule
 from openmanager.catalog import DEMO_PREFIX
-from openmanager.errors import InvalidInput
 from openmanager.settings import settings
 from openmanager.stages import Ages
-from openmanager.values import frozen, known_fields, mutable
+from openmanager.watch.book import Book
+from openmanager.watch.config import SILENT, Config
 
-_WEEK_MIN = 7 * 1440
 # Of the time that a server may be silent: who has let two of three cadences pass is waited for. All of a fleet have
 # done so before the first of them is offline, and of a fleet half of which is there only that half has.
 _WAITED_FOR = 2 / 3
@@ -26,98 +25,6 @@ _WAITED_FOR = 2 / 3
 TraceOf = Callable[[str], str]
 
 log = logging.getLogger(__name__)
-
-
-@frozen
-class Config:
-    """What people have set, as the round reads it: rules, quiet times, the graph of roles; and what others found out.
-
-    `muted` says why a predictive rule earns no page at present, `quality` the skill of our predictions (the ledger's
-    words; only the first shard speaks of quality); `elsewhere` are the active alerts
-    of other shards, `own` those of this one as last written; `requests` the acknowledgements that wait, as they were
-    written, by `server|rule`. `shard` is the one whose round it is, None of none; the first one speaks of ourselves.
-    `silent` is, by shard, the minute since which nothing comes from its servers, 0 where something does.
-    """
-
-    rules: tuple[Rule, ...] = rules.DEFAULTS
-    silences: tuple[quiet.Silence, ...] = ()
-    maintenance: tuple[quiet.Maintenance, ...] = ()
-    graph: incidents.Graph = field(default_factory=lambda: incidents.DEFAULT_GRAPH)
-    muted: Mapping[str, str] = field(default_factory=dict)
-    quality: Mapping[str, float] | None = None
-    elsewhere: tuple[Member, ...] = ()
-    own: list[dict[str, Any]] = field(default_factory=list)
-    requests: Mapping[str, str] = field(default_factory=dict)
-    shard: int | None = None
-    silent: Mapping[int, int] = field(default_factory=dict)
-
-
-REQUEST, FIRING, SILENT = "request|", "firing|", "silent|"
-
-
-def read_config(fields: Mapping[str, str], shard: int) -> Config:
-    """The configuration from its hash (stores.config). A part that does not read is logged and as if not set.
-
-    What shards left that are no more (there are fewer now) explains nothing.
-    """
-    others = {f"{FIRING}{other}" for other in range(settings().shards)} - {f"{FIRING}{shard}"}
-
-    def part(name: str, read: Any, default: Any) -> Any:
-        if name not in fields:
-            return default
-        try:
-            return read(json.loads(fields[name]))
-        except (ValueError, TypeError, KeyError, AttributeError, InvalidInput) as error:
-            log.error("configuration %s: %s", name, error)
-            return default
-
-    elsewhere: list[Member] = []
-    for name in sorted(others & fields.keys()):
-        elsewhere += part(name, lambda items: [Member(**known_fields(Member, item)) for item in items], [])
-    requests = {name.removeprefix(REQUEST): text for name, text in fields.items() if name.startswith(REQUEST)}
-    return Config(
-        part("rules", rules.parse_rules, rules.DEFAULTS),
-        part("silences", lambda items: tuple(quiet.parse_silence(i, i["start"]) for i in items), ()),
-        part("maintenance", lambda items: tuple(quiet.parse_maintenance(i) for i in items), ()),
-        part("dependencies", incidents.parse_graph, incidents.DEFAULT_GRAPH),
-        part("muted", dict, {}),
-        part("quality", dict, None) if shard == 0 else None,
-        tuple(elsewhere),
-        part(f"{FIRING}{shard}", list, []),
-        requests,
-        shard,
-        {each: part(f"{SILENT}{each}", int, 0) for each in range(settings().shards) if f"{SILENT}{each}" in fields},
-    )
-
-
-@mutable
-class Book:
-    """What is remembered of one server's alerts: the open ones by rule, and when predictive rules paged this week."""
-
-    alerts: dict[str, Alert] = field(default_factory=dict)
-    paged: dict[str, list[int]] = field(default_factory=dict)
-
-    @classmethod
-    def read(cls, text: str) -> "Book":
-        """A book from its text; one that does not read is empty, as if nothing were open."""
-        try:
-            found = json.loads(text)
-            return cls({a["rule"]: Alert(**known_fields(Alert, a)) for a in found["alerts"]}, found["paged"])
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            log.error("alerts that do not read: %s", error)
-            return cls()
-
-    def forget_pages(self, minute: int) -> None:
-        """Let go of pages that no longer count towards a week's budget."""
-        if self.paged:
-            recent = {rule: [m for m in pages if m > minute - _WEEK_MIN] for rule, pages in self.paged.items()}
-            self.paged = {rule: pages for rule, pages in recent.items() if pages}
-
-    def text(self) -> str:
-        """The book as text, empty if there is nothing to remember."""
-        if not self.alerts and not self.paged:
-            return ""
-        return json.dumps({"alerts": [a.as_dict() for a in self.alerts.values()], "paged": self.paged})
 
 
 def _wish(text: str) -> dict[str, Any] | None:

@@ -15,7 +15,8 @@ from openmanager.alerts.rules import OURSELVES
 from openmanager.stores import awaited, hot
 from openmanager.stores.latest import read_book
 from openmanager.telemetry.samples import MINUTE_MS
-from openmanager.watch.alerting import Desk, read_config
+from openmanager.watch.alerting import Desk
+from openmanager.watch.config import read_config
 from openmanager.watch.outcome import Outcome, targets
 
 # Alerts about ourselves are the first shard's.

@@ -14,8 +14,9 @@ from openmanager.catalog import FORECAST_METRICS
 from openmanager.errors import InvalidInput
 from openmanager.notify.targets import parse
 from openmanager.stores.hot import Writes
-from openmanager.watch.alerting import FIRING, REQUEST, Desk, TraceOf
+from openmanager.watch.alerting import Desk, TraceOf
 from openmanager.watch.brief import brief, outlook, recent
+from openmanager.watch.config import FIRING, REQUEST
 from openmanager.watch.judge import Verdict
 from openmanager.watch.state import States
 

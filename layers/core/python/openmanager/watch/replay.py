@@ -12,7 +12,8 @@ from openmanager.ledger.track import Settled, Track
 from openmanager.telemetry.samples import MINUTE_MS
 from openmanager.values import frozen, mutable
 from openmanager.watch import coarse
-from openmanager.watch.alerting import Config, Desk
+from openmanager.watch.alerting import Desk
+from openmanager.watch.config import Config
 from openmanager.watch.judge import judge, values
 from openmanager.watch.outcome import PATHS_EVERY_MIN, archived
 from openmanager.watch.state import new_states

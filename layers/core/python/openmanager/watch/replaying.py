@@ -16,7 +16,7 @@ from openmanager.spans import INSTANT, LATEST_S
 from openmanager.stores import history
 from openmanager.telemetry import windows
 from openmanager.telemetry.samples import MINUTE_MS, merge
-from openmanager.watch.alerting import Config, read_config
+from openmanager.watch.config import Config, read_config
 from openmanager.watch.replay import Past, Replayed, replay
 
 # What an answer of an HTTP API has time for; longer pasts are for the command line.

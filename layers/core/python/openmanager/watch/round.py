@@ -27,7 +27,8 @@ from openmanager.telemetry import windows
 from openmanager.telemetry.samples import MINUTE_MS, Samples, merge
 from openmanager.values import mutable
 from openmanager.watch import coarse
-from openmanager.watch.alerting import Desk, read_config
+from openmanager.watch.alerting import Desk
+from openmanager.watch.config import read_config
 from openmanager.watch.judge import Verdict, values
 from openmanager.watch.outcome import Outcome, targets
 from openmanager.watch.poison import anew, judge_apart
