@@ -14,8 +14,9 @@ from openmanager.settings import settings
 from openmanager.stores import admission, blocks, history, intake, notifications, outbox, usage
 from openmanager.stores.outbox import Settlement
 from openmanager.stores.partitions import DAY_MS
+from openmanager.stores.pushes import store_pushes
 from openmanager.stores.redis import connect
-from openmanager.stores.segments import SEGMENT_MS, store_pushes
+from openmanager.stores.segments import SEGMENT_MS
 from openmanager.telemetry.samples import MINUTE_MS, Push, Samples
 from openmanager.watch import rounds
 

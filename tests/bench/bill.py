@@ -18,7 +18,7 @@ from openmanager.bill.estimate import Plan, Unit, estimate
 from openmanager.bill.prices import price_list
 from openmanager.catalog import METRIC, MODEL_METRICS
 from openmanager.settings import settings
-from openmanager.stores import segments
+from openmanager.stores.pushes import forget_baselines
 
 from infra.local.stack import Upstash
 from tests.bench.clock import clock
@@ -79,7 +79,7 @@ def _run(redis: Upstash, n: int, interval: int) -> dict[str, float]:
     from functions.tick.handler import handler as tick
 
     redis.command("FLUSHALL")
-    segments.forget_baselines()
+    forget_baselines()
     walk = np.random.default_rng(7)
     level = walk.uniform(20, 60, (n, len(MODEL_METRICS)))
     decimals = [METRIC[key].decimals for key in MODEL_METRICS]

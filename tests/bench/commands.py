@@ -17,7 +17,7 @@ from openmanager import archive
 from openmanager.catalog import METRIC, MODEL_METRICS
 from openmanager.settings import settings
 from openmanager.stores import reset, segments
-from openmanager.stores.segments import store_pushes
+from openmanager.stores.pushes import forget_baselines, store_pushes
 from openmanager.telemetry.samples import MINUTE_MS, Push, Samples
 from openmanager.watch import rounds
 
@@ -109,7 +109,7 @@ def round_table(redis: Upstash, sizes: list[int]) -> None:
     say("  servers   cmds/push   cmds/tick   cmds/archive   push ms/server   tick s   tick/reference   peak MB")
     for n in sizes:
         redis.command("FLUSHALL")
-        segments.forget_baselines()
+        forget_baselines()
         pushes = fleet(n)
         spent: dict[str, float] = {"push": 0.0, "tick": 0.0}
         counted: dict[str, float] = {"push": 0.0, "tick": 0.0}

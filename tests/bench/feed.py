@@ -16,7 +16,7 @@ from contextlib import contextmanager
 import numpy as np
 import psutil
 from openmanager.settings import settings
-from openmanager.stores.segments import store_pushes
+from openmanager.stores.pushes import store_pushes
 from openmanager.telemetry.samples import Push, Samples
 
 from infra.local.process import free_port, listen

@@ -16,9 +16,10 @@ from typing import Any
 
 import numpy as np
 from openmanager.settings import settings
-from openmanager.stores import hot, past, reset, segments
+from openmanager.stores import hot, past, reset
+from openmanager.stores.pushes import forget_baselines, store_pushes
 from openmanager.stores.redis import connect
-from openmanager.stores.segments import StoredFrame, store_pushes
+from openmanager.stores.segments import StoredFrame
 from openmanager.stores.shards import shard_of
 from openmanager.telemetry.samples import MINUTE_MS, merge
 from openmanager.watch import coarse, round, state
@@ -138,7 +139,7 @@ def measure(redis: Upstash, n: int) -> None:
     settings.cache_clear()
     reset()
     redis.command("FLUSHALL")
-    segments.forget_baselines()
+    forget_baselines()
     pushes = fleet(n)
     give_past([push.server for push in pushes(0)])
     first = START // MINUTE_MS

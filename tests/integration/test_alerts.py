@@ -16,8 +16,8 @@ from openmanager.settings import settings
 from openmanager.stores import alerts as history
 from openmanager.stores import blocks, config, hot
 from openmanager.stores.latest import read_latest
+from openmanager.stores.pushes import store_pushes
 from openmanager.stores.redis import Redis, connect
-from openmanager.stores.segments import store_pushes
 from openmanager.telemetry.samples import MINUTE_MS, Push, Samples
 from openmanager.watch import alerting, rounds
 

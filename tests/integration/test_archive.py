@@ -8,8 +8,9 @@ from openmanager.charts import hot as hot_samples
 from openmanager.errors import NotFound, StoreUnavailable
 from openmanager.settings import settings
 from openmanager.stores import history, hot, postgres, segments
+from openmanager.stores.pushes import store_pushes
 from openmanager.stores.redis import Redis, connect
-from openmanager.stores.segments import read_server_frames, segments_between, store_pushes
+from openmanager.stores.segments import read_server_frames, segments_between
 from openmanager.stores.shards import shard_of
 from openmanager.telemetry.samples import MINUTE_MS, Push, Samples, from_points, merge
 from openmanager.watch import rounds

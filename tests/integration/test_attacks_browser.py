@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from openmanager.settings import settings
-from openmanager.stores.segments import store_pushes
+from openmanager.stores.pushes import store_pushes
 from openmanager.telemetry.samples import Push, from_points
 
 from functions.dashboard.handler import handler as dashboard

@@ -14,7 +14,7 @@ from openmanager.feed import hub
 from openmanager.security import revocations, tokens
 from openmanager.settings import settings
 from openmanager.stores import hot
-from openmanager.stores.segments import store_pushes
+from openmanager.stores.pushes import store_pushes
 from openmanager.telemetry.samples import Push, Samples
 
 from infra.local.stack import Upstash

@@ -12,8 +12,9 @@ from openmanager.errors import InvalidInput, StoreUnavailable
 from openmanager.oncall import settings as oncall
 from openmanager.stores import blocks, history, hot, partitions, postgres
 from openmanager.stores.partitions import DAY_MS, day_of
+from openmanager.stores.pushes import store_pushes
 from openmanager.stores.redis import Redis
-from openmanager.stores.segments import SEGMENT_MS, store_pushes
+from openmanager.stores.segments import SEGMENT_MS
 from openmanager.telemetry import windows
 from openmanager.telemetry.rollups import STATS
 from openmanager.telemetry.samples import MINUTE_MS, Push, Samples, merge

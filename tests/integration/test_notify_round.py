@@ -7,7 +7,7 @@ import pytest
 from openmanager import notify
 from openmanager.notify.targets import dump, read_target
 from openmanager.settings import settings
-from openmanager.stores.segments import store_pushes
+from openmanager.stores.pushes import store_pushes
 from openmanager.telemetry.samples import MINUTE_MS, Push, Samples
 from openmanager.watch import rounds
 

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from openmanager import tracing
 from openmanager.settings import settings
-from openmanager.stores import feed, hot, queue, segments
+from openmanager.stores import feed, hot, queue
+from openmanager.stores.pushes import forget_baselines, store_pushes
 from openmanager.stores.redis import Redis
-from openmanager.stores.segments import store_pushes
 from openmanager.stores.shards import shard_of
 from openmanager.telemetry.samples import MINUTE_MS
 from openmanager.watch import rounds
@@ -135,7 +135,7 @@ def test_a_message_a_shard_and_the_same_verdicts_as_without_a_queue(
     assert through_queue.keys() == expected(3)
     assert messages.waiting() == messages.waiting(dead=True) == 0
     empty_redis.command("FLUSHALL")
-    segments.forget_baselines()
+    forget_baselines()
     monkeypatch.delenv("OPENMANAGER_QUEUE_URL")
     settings.cache_clear()
     for i in range(3):

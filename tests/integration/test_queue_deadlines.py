@@ -10,7 +10,7 @@ from openmanager import intake
 from openmanager.errors import InvalidSettings, StoreUnavailable
 from openmanager.settings import settings
 from openmanager.stores import hot, reset
-from openmanager.stores.segments import store_pushes
+from openmanager.stores.pushes import store_pushes
 from openmanager.stores.shards import shard_of
 from openmanager.telemetry.samples import MINUTE_MS
 from openmanager.watch import rounds

@@ -9,7 +9,7 @@ from openmanager import archive
 from openmanager.catalog import COLUMN
 from openmanager.settings import settings
 from openmanager.stores import hot, past, postgres, segments
-from openmanager.stores.segments import store_pushes
+from openmanager.stores.pushes import forget_baselines, store_pushes
 from openmanager.telemetry.samples import MINUTE_MS, Push, from_points
 from openmanager.watch import judge as judging
 from openmanager.watch import poison, rounds
@@ -48,7 +48,7 @@ def expected(stores_env: dict[str, str], empty_redis: Upstash) -> list[dict[str,
         rounds.tick(due_ms(i))
         said.append(verdicts(i))
     empty_redis.command("FLUSHALL")
-    segments.forget_baselines()
+    forget_baselines()
     assert [set(v) for v in said] == [set(GOOD)] * 4
     return said
 

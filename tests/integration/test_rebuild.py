@@ -8,10 +8,10 @@ import psycopg
 import pytest
 from openmanager import archive
 from openmanager.settings import settings
-from openmanager.stores import hot, past, segments
+from openmanager.stores import hot, past
 from openmanager.stores.postgres import Postgres
+from openmanager.stores.pushes import forget_baselines, store_pushes
 from openmanager.stores.redis import Redis
-from openmanager.stores.segments import store_pushes
 from openmanager.telemetry.samples import MINUTE_MS, Push, merge
 from openmanager.watch import lost, rounds
 from openmanager.watch.rebuild import rebuild, split
@@ -85,7 +85,7 @@ def test_after_a_lost_state_the_verdicts_go_on_as_if_nothing_had_happened(
     play(0, COUNT)
     undisturbed = verdicts(stores_env["DATABASE_URL"])
     empty_redis.command("FLUSHALL")
-    segments.forget_baselines()
+    forget_baselines()
     with psycopg.connect(stores_env["DATABASE_URL"]) as c:
         c.execute("TRUNCATE blocks, predictions, servers, days_due")
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from openmanager import archive
 from openmanager.settings import settings
-from openmanager.stores.segments import store_pushes
+from openmanager.stores.pushes import store_pushes
 from openmanager.telemetry.samples import MINUTE_MS
 from openmanager.watch import rounds
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from openmanager.settings import settings
 from openmanager.stores import hot, segments
-from openmanager.stores.segments import store_pushes
+from openmanager.stores.pushes import forget_baselines, store_pushes
 from openmanager.telemetry.samples import MINUTE_MS, Push, merge
 from openmanager.watch import rounds
 from openmanager.watch.state import new_states, pack
@@ -44,7 +44,7 @@ def expected(stores_env: dict[str, str], empty_redis: Upstash) -> dict[str, Any]
     one_by_one(minutes("web-01", FIRST, COUNT))
     said = verdicts()
     empty_redis.command("FLUSHALL")
-    segments.forget_baselines()
+    forget_baselines()
     assert len(said) == COUNT
     assert said[f"web-01|{FIRST // 1000 + 60 * (COUNT - 1)}"]["forecasts"].keys() >= {"cpu_utilization", "load_5m"}
     return said
@@ -59,7 +59,7 @@ def test_a_whole_past_in_one_batch_gets_the_same_verdicts(expected: dict[str, An
 def test_every_minute_twice_by_functions_that_know_nothing_of_each_other(expected: dict[str, Any]) -> None:
     for i, push in enumerate(minutes("web-01", FIRST, COUNT)):
         for _ in range(2):
-            segments.forget_baselines()
+            forget_baselines()
             store_pushes([push], int(push.samples.times[0]) + 500)
         rounds.tick(due_ms(i))
     assert verdicts() == expected

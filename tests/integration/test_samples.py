@@ -8,7 +8,8 @@ from openmanager import archive, charts
 from openmanager.errors import InvalidInput, NotFound
 from openmanager.settings import settings
 from openmanager.stores import history
-from openmanager.stores.segments import read_server_frames, segments_between, store_pushes
+from openmanager.stores.pushes import store_pushes
+from openmanager.stores.segments import read_server_frames, segments_between
 from openmanager.telemetry.samples import MINUTE_MS, Push, Samples, merge
 from openmanager.watch import rounds
 

@@ -9,7 +9,8 @@ import pytest
 from openmanager import tracing
 from openmanager.notify.targets import dump, read_target
 from openmanager.settings import settings
-from openmanager.stores import hot, queue, segments
+from openmanager.stores import hot, queue
+from openmanager.stores.pushes import forget_baselines
 from openmanager.stores.segments import frames_key, read_hash, segment_of
 from openmanager.telemetry.samples import MINUTE_MS
 
@@ -127,7 +128,7 @@ def test_a_push_is_one_command_and_a_round_three_with_a_trace_as_without(
     spent = []
     for headers in (None, {"traceparent": f"00-{ID}-{SPAN}-01"}):
         empty_redis.command("FLUSHALL")
-        segments.forget_baselines()
+        forget_baselines()
         # What asks for the caller's budget is counted once in a hundred pushes.
         push(key, servers=("web-02",), headers=headers)
         empty_redis.reset_stats()

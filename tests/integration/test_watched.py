@@ -17,7 +17,7 @@ from openmanager.oncall import alerts
 from openmanager.settings import settings
 from openmanager.stores import awaited, config, hot
 from openmanager.stores.latest import count_servers
-from openmanager.stores.segments import store_pushes
+from openmanager.stores.pushes import store_pushes
 from openmanager.telemetry.samples import MINUTE_MS
 from openmanager.watch import deadman, rounds
 

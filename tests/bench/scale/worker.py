@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "layers/core/python
 import numpy as np
 from openmanager import meter, metering
 from openmanager.settings import settings
-from openmanager.stores import segments
+from openmanager.stores.pushes import forget_baselines
 
 from tests.bench.clock import clock
 from tests.bench.scale.fleet import SERIES, START_MS, Fleet, Kinds, in_shards
@@ -93,7 +93,7 @@ def push(job: Job) -> dict[str, Any]:
     fleet, taken, rest = _fleet(job), Taken(), Taken()
     for minute in job["minutes"]:
         if job.get("strangers"):
-            segments.forget_baselines()
+            forget_baselines()
         rows = fleet.rows(minute)
         at_s = [START_S + 60 * minute + 20 + i % 30 for i in range(len(fleet))]
         with clock(START_S + 60 * minute + 55):

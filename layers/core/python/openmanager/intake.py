@@ -12,7 +12,8 @@ from openmanager import tracing
 from openmanager.errors import InvalidSettings, StoreUnavailable
 from openmanager.settings import settings
 from openmanager.stores import cadence, stages
-from openmanager.stores.segments import store_pushes, told_minutes
+from openmanager.stores.pushes import store_pushes
+from openmanager.stores.segments import told_minutes
 from openmanager.telemetry.samples import Push
 
 # For this long after a failure Redis is not asked again, so that senders need not wait for it each time.

@@ -30,7 +30,7 @@ from openmanager.telemetry.samples import MINUTE_MS, Samples, merge
 from openmanager.telemetry.windows import LOOKBACK_MS
 from openmanager.values import mutable
 
-# No push reaches a segment's hash after this (stores.segments files older samples under the backlog).
+# No push reaches a segment's hash after this (stores.pushes files older samples under the backlog).
 _CLOSED_AFTER_MS = 3 * SEGMENT_MS
 # Rows this near to the last verdict may still be looked back at.
 _MARGIN_MS = LOOKBACK_MS + SEGMENT_MS

@@ -3,7 +3,6 @@
 import logging
 from dataclasses import replace
 
-from openmanager import intake
 from openmanager.demo import state
 from openmanager.errors import StoreUnavailable
 from openmanager.stores.redis import CommandFailed
@@ -33,6 +32,7 @@ def _send(text: str, run: state.Run, now_ms: int) -> int:
     if run.stopped_ms is not None or newest <= run.fed:
         return 0
     # Only a tick that has something to send pays for what makes it.
+    from openmanager import intake
     from openmanager.demo.fleet import fleet
     from openmanager.demo.generator import pushes
 

@@ -11,7 +11,6 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 
 from openmanager import tracing
@@ -115,6 +114,9 @@ def _deliver(planned: dict[str, list[Entry]], targets: dict[str, Target], run: _
     """One worker a target; what they report is settled as it comes, together where it comes together."""
     if not planned:
         return
+    # Most ticks have nothing to tell anybody.
+    from concurrent.futures import ThreadPoolExecutor
+
     results: queue.SimpleQueue[Result] = queue.SimpleQueue()
     with ThreadPoolExecutor(min(_AT_ONCE, len(planned)), thread_name_prefix="notify") as pool:
         try:

@@ -30,5 +30,5 @@ def reset() -> None:
         awaited.remember(None)
     if deadman := sys.modules.get("openmanager.watch.deadman"):
         deadman.forget()
-    if segments := sys.modules.get("openmanager.stores.segments"):
-        segments.forget_baselines()
+    if pushes := sys.modules.get("openmanager.stores.pushes"):
+        pushes.forget_baselines()

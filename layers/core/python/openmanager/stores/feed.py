@@ -7,7 +7,7 @@ om:live      stream of what ingest stored, field for field as in the segments' h
 om:watched   the mark's id; gone some time after the last hub asked (openmanager.feed)
 om:models    hash: model -> JSON of what the rounds have loaded of it
 
-Rounds (stores.hot) and pushes (stores.segments) look at `om:watched` in the one command that they are anyway.
+Rounds (stores.hot) and pushes (stores.pushes) look at `om:watched` in the one command that they are anyway.
 """
 
 import json
