@@ -63,3 +63,23 @@ def test_what_is_loaded_stays_and_what_is_not_there_is_said() -> None:
     assert sys.modules["sys"] is sys
     with pytest.raises(ModuleNotFoundError, match="no_such_library"):
         unload("no_such_library")
+
+
+def test_typed_dictionaries_are_real_again_once_the_edge_is_imported() -> None:
+    told = run(
+        "import typing, typing_extensions\n"
+        "before = typing.TypedDict, typing_extensions.TypedDict\n"
+        "import openmanager.web, pydantic\n"
+        "from pydantic_core import core_schema\n"
+        "class Point(typing_extensions.TypedDict):\n"
+        "    x: int\n"
+        "class Line(pydantic.BaseModel):\n"
+        "    start: Point\n"
+        "print((typing.TypedDict, typing_extensions.TypedDict) == before, core_schema.IntSchema.__mro__[-2].__name__,"
+        " Line(start={'x': '1'}).start)\n"
+        "try:\n"
+        "    Line(start={'x': 'one'})\n"
+        "except pydantic.ValidationError as error:\n"
+        "    print(error.errors()[0]['loc'])"
+    )
+    assert told == "True dict {'x': 1}\n('start', 'x')"

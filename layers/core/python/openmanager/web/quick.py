@@ -2,12 +2,15 @@
 
 A cold start is imports for the most part, and half of those are FastAPI's. Its models of the OpenAPI specification are
 the dearest of them, and no request needs one: the description is written ahead (infra.openapi), and whoever writes it
-imports the real ones first. `python -m tests.bench cold` says what a start takes.
+imports the real ones first. Next is pydantic's description of its own schemas. `python -m tests.bench cold` says what a
+start takes.
 """
 
+import importlib
 import os
 import sys
 import types
+import typing
 from typing import Any
 
 _MODELS = "fastapi.openapi.models"
@@ -27,6 +30,31 @@ def _version(name: str) -> str:
 
 # pydantic asks for a version where a field is an e-mail address. None is.
 unload("importlib.metadata", version=_version)
+
+import typing_extensions  # noqa: E402
+
+
+class _Schema(dict[str, Any]):
+    def __init_subclass__(cls, *, total: bool = True) -> None:
+        """As a TypedDict is made."""
+
+
+class _TypedDict:
+    def __mro_entries__(self, bases: tuple[Any, ...]) -> tuple[type, ...]:
+        return (_Schema,)
+
+
+# pydantic describes its own schemas by a hundred TypedDicts for type checkers: nothing reads their fields while a
+# program runs, and each of those would be compiled. Python 3.11's are made by the other module.
+if "pydantic_core" not in sys.modules:
+    _made_by = {module: module.TypedDict for module in (typing, typing_extensions)}
+    try:
+        for module in _made_by:
+            module.TypedDict = _TypedDict()  # type: ignore[attr-defined]
+        importlib.import_module("pydantic_core")
+    finally:
+        for module, real in _made_by.items():
+            module.TypedDict = real  # type: ignore[attr-defined]
 
 # It is set here, for all, because the models are the libraries' own. One that is used is finished then.
 import pydantic  # noqa: E402
