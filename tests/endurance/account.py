@@ -9,6 +9,7 @@ import psycopg
 from openmanager.alerts.rules import parse_rules
 from openmanager.audit import Broken, Head, verify
 from openmanager.stores import audit, config, history
+from openmanager.stores.verdicts import unpack
 from openmanager.watch.alerting import Desk
 from openmanager.watch.config import Config
 
@@ -166,7 +167,7 @@ def happened(world: World, loss: Loss | None) -> Row:
     ruled = [rule for rule in parse_rules(json.loads(config.read()["rules"])) if rule.id in _REPLAYED]
     with world.sql() as connection:
         rows = connection.execute(
-            "SELECT server, extract(epoch FROM minute)::bigint / 60, verdict FROM predictions ORDER BY 1, 2"
+            "SELECT server, extract(epoch FROM minute)::bigint / 60, body FROM predictions ORDER BY 1, 2"
         ).fetchall()
         found = {
             (str(server), str(rule), str(what), int(minute))
@@ -178,7 +179,8 @@ def happened(world: World, loss: Loss | None) -> Row:
         }
     expected = set()
     desks: dict[str, Desk] = {}
-    for server, minute, verdict in rows:
+    for server, minute, body in rows:
+        verdict = unpack(bytes(body))
         desk = desks.setdefault(server, Desk(Config(tuple(ruled)), {}))
         for one in desk.minute(int(minute), [verdict], [verdict["values"]], [""]):
             if one.what in ("firing", "resolved"):

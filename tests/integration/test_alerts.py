@@ -14,7 +14,7 @@ from openmanager.oncall import alerts
 from openmanager.oncall import settings as desk
 from openmanager.settings import settings
 from openmanager.stores import alerts as history
-from openmanager.stores import blocks, config, hot
+from openmanager.stores import config, hot, verdicts
 from openmanager.stores.latest import read_latest
 from openmanager.stores.pushes import store_pushes
 from openmanager.stores.redis import Redis, connect
@@ -336,7 +336,7 @@ def test_an_explanation_is_made_of_stored_facts(api: Any, target: None, empty_re
     for hours, code in ((3, [0.0, 4.0]), (4, [0.0, 2.0]), (5, [0.0, 1.0, 0.0])):
         before = minute - 3600 * hours
         past = latest | {"minute": before, "anomaly": odd | {"code": code}}
-        blocks.store_predictions([("web-01", before, past)])
+        verdicts.store([("web-01", before, past)])
     found = api(incidents_door, "GET", "/api/servers/web-01/explanation").json()
     assert (found["nearest"]["minute"], found["nearest"]["distance"]) == (minute - 4 * 3600, 1.0)
     assert found["contributions"] == [

@@ -12,6 +12,7 @@ from openmanager.stores import hot, past
 from openmanager.stores.postgres import Postgres
 from openmanager.stores.pushes import forget_baselines, store_pushes
 from openmanager.stores.redis import Redis
+from openmanager.stores.verdicts import unpack as unpack_verdict
 from openmanager.telemetry.samples import MINUTE_MS, Push, merge
 from openmanager.watch import lost, rounds
 from openmanager.watch.rebuild import rebuild, split
@@ -54,8 +55,8 @@ def verdicts(url: str) -> dict[tuple[str, int], Any]:
         server, _, minute = field.rpartition("|")
         found[server, int(minute)] = json.loads(text)
     with psycopg.connect(url) as c:
-        for server, minute, verdict in c.execute("SELECT server, minute, verdict FROM predictions").fetchall():
-            found.setdefault((server, round(minute.timestamp())), verdict)
+        for server, minute, body in c.execute("SELECT server, minute, body FROM predictions").fetchall():
+            found.setdefault((server, round(minute.timestamp())), unpack_verdict(bytes(body)))
     return found
 
 

@@ -7,13 +7,15 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 from openmanager.archive import ledger
-from openmanager.stores import blocks
+from openmanager.stores.postgres import connect, instant
+from psycopg.types.json import Jsonb
 
 from infra.backup import stores
 from infra.backup.restore import read, restore
@@ -36,6 +38,8 @@ SHAPE = """
     UNION ALL SELECT 'trigger', tgname::text, tgrelid::regclass::text FROM pg_trigger WHERE NOT tgisinternal
     ORDER BY 1, 2, 3
 """
+# As the archive of the version before recorded a verdict.
+AS_BEFORE = "INSERT INTO predictions (server, minute, verdict) VALUES (%s, %s, %s)"
 
 
 @pytest.fixture(scope="module")
@@ -163,7 +167,8 @@ def test_the_archive_of_the_version_before_goes_on_while_it_is_migrated(house: H
         try:
             while not stop.is_set():
                 said = verdict(minute + written[0])
-                blocks.store_predictions([said])
+                row = (said[0], instant(said[1]), Jsonb(said[2]))
+                connect().run(partial(psycopg.Connection.execute, query=AS_BEFORE, params=row))
                 ledger.settle([said])
                 written[0] += 1
         except BaseException as error:

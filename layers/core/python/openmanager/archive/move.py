@@ -15,7 +15,7 @@ from openmanager.archive import ledger
 from openmanager.archive.days import close_due
 from openmanager.errors import DamagedFrame
 from openmanager.oncall import settings as oncall
-from openmanager.stores import alerts, blocks, config, history, hot, partitions
+from openmanager.stores import alerts, blocks, config, history, hot, partitions, verdicts
 from openmanager.stores.latest import read_latest
 from openmanager.stores.segments import (
     BACKLOG,
@@ -171,14 +171,14 @@ def _move_transitions(shard: int, report: Report) -> None:
 
 
 def _move_verdicts(shard: int, report: Report) -> None:
-    verdicts = hot.read_verdicts(shard)
-    if not verdicts:
+    found = hot.read_verdicts(shard)
+    if not found:
         return
     rows = []
-    for field, text in verdicts.items():
+    for field, text in found.items():
         server, _, minute = field.rpartition("|")
         rows.append((server, int(minute), json.loads(text)))
-    blocks.store_predictions(rows)
+    verdicts.store(rows)
     ledger.settle(rows)
-    hot.delete_verdicts(shard, list(verdicts))
+    hot.delete_verdicts(shard, list(found))
     report.verdicts += len(rows)

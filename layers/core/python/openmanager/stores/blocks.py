@@ -1,4 +1,4 @@
-"""Writing blocks and verdicts. Whoever changes a server's day first marks it as due to be closed (again).
+"""Writing blocks. Whoever changes a server's day first marks it as due to be closed (again).
 
 The mark is also the lock: two writers of one server and day take turns at its row, and so does who closes the day.
 """
@@ -10,11 +10,10 @@ from datetime import date
 from typing import Any
 
 import psycopg
-from psycopg.types.json import Jsonb
 
 from openmanager.errors import DamagedFrame
 from openmanager.stores.history import SET_ASIDE
-from openmanager.stores.partitions import BLOCKS, DAY_MS, PREDICTIONS, day_of, ensure
+from openmanager.stores.partitions import BLOCKS, DAY_MS, day_of, ensure
 from openmanager.stores.postgres import connect, instant
 from openmanager.telemetry.blocks import decode_block, encode_block
 from openmanager.telemetry.samples import Samples, merge
@@ -58,29 +57,6 @@ def store_segments(tables: Mapping[tuple[str, int], Samples]) -> None:
             )
 
     connect().run(work)
-
-
-def store_predictions(verdicts: Iterable[tuple[str, int, object]]) -> None:
-    """(server, minute in s, verdict) each; a verdict once written is never rewritten."""
-    rows = sorted(verdicts, key=lambda row: row[:2])
-
-    def work(c: psycopg.Connection) -> None:
-        with c.transaction(), c.cursor() as cursor:
-            mark(cursor, {(server, day_of(minute * 1000)) for server, minute, _ in rows})
-            ensure(cursor, ((PREDICTIONS, day_of(minute * 1000)) for _, minute, _ in rows))
-            cursor.execute(
-                "INSERT INTO predictions (server, minute, verdict)"
-                " SELECT * FROM unnest(%s::text[], %s::timestamptz[], %s::jsonb[])"
-                " ON CONFLICT (server, minute) DO NOTHING",
-                (
-                    [server for server, _, _ in rows],
-                    [instant(minute) for _, minute, _ in rows],
-                    [Jsonb(verdict) for _, _, verdict in rows],
-                ),
-            )
-
-    if rows:
-        connect().run(work)
 
 
 def mark(cursor: psycopg.Cursor[Any], days: Iterable[tuple[str, date]]) -> None:
