@@ -85,25 +85,18 @@ def read_service(path: Path) -> Service:
     )
 
 
-def _given(value: Any, parameters: dict[str, Any]) -> Any:
-    """A part of the file with the usual value in the place of each `${param:…}` that stands alone."""
+def _given(value: Any, parameters: Mapping[str, Any]) -> Any:
+    """A part of the file with the usual value in the place of each `${param:…}`."""
     if isinstance(value, dict):
         return {name: _given(inner, parameters) for name, inner in value.items()}
     if isinstance(value, list):
         return [_given(inner, parameters) for inner in value]
-    asked = re.fullmatch(r"\$\{param:(\w+)\}", value) if isinstance(value, str) else None
-    return parameters.get(asked[1], value) if asked else value
-
-
-def _with_parameters(value: Any, parameters: Mapping[str, Any]) -> Any:
-    """The same with every `${param:name}` as its default, which it is here."""
-    if isinstance(value, dict):
-        return {key: _with_parameters(inner, parameters) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_with_parameters(inner, parameters) for inner in value]
-    if isinstance(value, str) and "${param:" in value:
-        return _PARAMETER.sub(lambda found: str(parameters.get(found[1], found[0])), value)
-    return value
+    if not isinstance(value, str):
+        return value
+    # What stands alone keeps its type.
+    if (alone := _PARAMETER.fullmatch(value)) and alone[1] in parameters:
+        return parameters[alone[1]]
+    return _PARAMETER.sub(lambda found: str(parameters.get(found[1], found[0])), value)
 
 
 def _plain(value: Any, default: str) -> str:

@@ -29,8 +29,8 @@ _HOLD_S = 60 * (HOLD_MIN + 2)
 # Everything else is kept, so that a key which is new is not forgotten.
 _NOT_KEPT = re.compile(
     # Of this moment: who does a job, who has asked how often, tickets, what a question was about, failed logins, what
-    # the audit log need not be told again, how far ticks came, how often to push.
-    r"om:(lease:.*|limit\|.*|ticket\|.*|session\|.*|login:.*|told:.*|carried|cadence|doctor"
+    # the audit log need not be told again, how far ticks came, the archive's hour, how often to push.
+    r"om:(lease:.*|limit\|.*|ticket\|.*|session\|.*|login:.*|told:.*|carried|hourly|cadence|doctor"
     # Of readers of the feed, who begin with a snapshot.
     r"|feed|said|live|watched"
     # A copy of Postgres, from where doors publish it anew where it is missing. Of the other two, config and targets,

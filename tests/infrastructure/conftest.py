@@ -55,4 +55,4 @@ def from_snapshots(pack: Pack) -> Packed:
 
 @pytest.fixture(scope="session")
 def kept_warm(pack: Pack) -> Packed:
-    return pack("prod arm64", warm="2", memory="1024")
+    return pack("prod arm64", warm="2", memory="1024", archive="60 minutes")

@@ -328,4 +328,9 @@ def test_kept_warm_is_what_the_first_screen_asks(kept_warm: Packed) -> None:
     assert {a["ProvisionedConcurrencyConfig"]["ProvisionedConcurrentExecutions"] for a in aliases} == {2}
     assert dict(targets(kept_warm)) == {logical(name): name in FIRST_SCREEN for name in WEB}
     assert kept_warm.function("servers")["MemorySize"] == 1024
+
+
+def test_the_archive_comes_as_often_as_its_parameter_says(kept_warm: Packed) -> None:
+    rates = {schedule["ScheduleExpression"] for schedule in kept_warm.of("AWS::Scheduler::Schedule").values()}
+    assert rates == {"rate(1 minute)", "rate(60 minutes)"}
     assert kept_warm.function("live")["MemorySize"] == 256

@@ -95,6 +95,36 @@ def test_verdicts_servers_and_segments_are_moved_and_gone_from_redis(
     assert blocks >= 8
 
 
+@pytest.mark.parametrize(("every_min", "first_min"), [(5, 2), (60, 57), (7, 0)])
+def test_what_is_due_hourly_is_done_once_an_hour_whatever_the_schedule(
+    stores_env: dict[str, str], monkeypatch: pytest.MonkeyPatch, every_min: int, first_min: int
+) -> None:
+    done: list[int] = []
+    monkeypatch.setattr("openmanager.archive.ledger.mute", lambda now_ms: done.append(now_ms // 3_600_000))
+    start = FIRST // 3_600_000
+    for minute in range(first_min, 300, every_min):
+        archive.run((start * 60 + minute) * MINUTE_MS)
+    assert done == list(range(start, start + 5))
+
+
+def _away(now_ms: int) -> None:
+    raise StoreUnavailable("Postgres is away")
+
+
+def test_hourly_work_that_failed_is_done_by_the_next_run(
+    stores_env: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("openmanager.archive.ledger.mute", _away)
+        with pytest.raises(StoreUnavailable):
+            archive.run(FIRST)
+    done: list[int] = []
+    monkeypatch.setattr("openmanager.archive.ledger.mute", done.append)
+    archive.run(FIRST + 5 * MINUTE_MS)
+    archive.run(FIRST + 10 * MINUTE_MS)
+    assert done == [FIRST + 5 * MINUTE_MS]
+
+
 def test_a_repeated_run_changes_nothing(stores_env: dict[str, str]) -> None:
     play(minutes("web-01", FIRST, COUNT), every=COUNT)
     report = archive.run(due_ms(COUNT - 1))

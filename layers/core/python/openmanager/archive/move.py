@@ -36,9 +36,9 @@ _CLOSED_AFTER_MS = 3 * SEGMENT_MS
 _MARGIN_MS = LOOKBACK_MS + SEGMENT_MS
 # What no round has judged within a day never will be.
 _UNJUDGED_MS = 24 * 3600 * 1000
-# Once an hour, of runs every five minutes, settings are published anew, outcomes of notices moved, the ledger is asked
-# which rules earn their keep, and what is past its time is let go.
-_HOUR_MS, _SCHEDULE_MS = 3_600_000, 300_000
+# Once an hour settings are published anew, outcomes of notices moved, the ledger is asked which rules earn their keep,
+# and what is past its time is let go.
+_HOUR_MS = 3_600_000
 # What happened to alerts and came of predictions is kept as long as the hours that it happened in.
 _KEPT = partitions.ROLLUPS["1h"]
 
@@ -64,13 +64,15 @@ def run(now_ms: int, out_of_time: Callable[[], bool] = lambda: False) -> Report:
     # What Postgres took while Redis was away belongs there before anything is moved from it.
     intake.refill_all(now_ms, out_of_time)
     report = Report(partitions_made=partitions.make_ahead(now_ms))
-    hourly = now_ms % _HOUR_MS < _SCHEDULE_MS
+    hour = now_ms // _HOUR_MS
+    done, ends = hot.read_archived()
+    hourly = done != hour
     if hourly or not config.published():
         oncall.republish()
         notify.republish_targets()
         notify.archive_outcomes(now_ms)
     # Those furthest behind come first, so that no shard waits for ever where a run's time is not enough for all.
-    untils = dict(enumerate(hot.archived_until_each()))
+    untils = dict(enumerate(ends))
     for shard in sorted(untils, key=lambda shard: untils[shard] or 0):
         if out_of_time():
             report.carried_over = True
@@ -88,6 +90,7 @@ def run(now_ms: int, out_of_time: Callable[[], bool] = lambda: False) -> Report:
         ledger.end_gone(now_ms)
         ledger.mute(now_ms)
         _let_go(_KEPT.kept_from_ms(now_ms) / 1000)
+        hot.set_hour_done(hour)
     if not report.carried_over:
         report.days, report.carried_over = close_due(now_ms, out_of_time)
     # What has not been rolled up yet stays:

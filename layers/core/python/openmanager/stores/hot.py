@@ -11,6 +11,7 @@ om:{shard}:transitions  hash: id -> JSON of what happened to an alert, until the
 om:{shard}:archived   start (s) of the segment below which the archive left nothing
 om:feed, om:said      streams of live events (stores.feed)
 om:lease:{name}       who does a job now
+om:hourly             the hour (since 1970) whose share of the archive's work is done
 om:carried            JSON: shard -> start (s) of the first minute that it owes, since ticks ran out of time
 """
 
@@ -233,17 +234,23 @@ def delete_verdicts(shard: int, fields: Sequence[str]) -> None:
 
 def archived_until(shard: int) -> int | None:
     """Start (s) of the segment below which the archive left nothing; None before its first run."""
-    return _archived_until(shard)[0]
+    text = connect().call("GET", f"om:{shard}:archived", repeatable=True)
+    return int(text) if text else None
 
 
-def archived_until_each() -> list[int | None]:
-    """The same of every shard, in one command."""
-    return _archived_until(*range(settings().shards))
+def read_archived() -> tuple[int | None, list[int | None]]:
+    """(the newest hour since 1970 whose hourly work is done, `archived_until` of every shard), None before the first run.
+
+    One command.
+    """
+    keys = ("om:hourly", *(f"om:{shard}:archived" for shard in range(settings().shards)))
+    hour, *untils = [int(text) if text else None for text in connect().call("MGET", *keys, repeatable=True)]
+    return hour, untils
 
 
-def _archived_until(*shards: int) -> list[int | None]:
-    texts = connect().call("MGET", *(f"om:{shard}:archived" for shard in shards), repeatable=True)
-    return [int(text) if text else None for text in texts]
+def set_hour_done(hour: int) -> None:
+    """Record that an hour's hourly work is done."""
+    connect().call("SET", "om:hourly", hour, repeatable=True)
 
 
 def set_archived_until(shard: int, segment: int) -> None:
