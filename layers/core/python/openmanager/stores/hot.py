@@ -239,7 +239,7 @@ def archived_until(shard: int) -> int | None:
 
 
 def read_archived() -> tuple[int | None, list[int | None]]:
-    """(the newest hour since 1970 whose hourly work is done, `archived_until` of every shard), None before the first run.
+    """(newest hour since 1970 whose hourly work is done, `archived_until` of each shard); None before the first run.
 
     One command.
     """
