@@ -1,4 +1,4 @@
-"""An hour of nothing going wrong: what grows, what is said in the logs, how long everything takes.
+"""Two hours of nothing going wrong: what grows, what is said in the logs, how long everything takes.
 
 `python -m tests.bench soak`. The stack is that of `run.py up` on real clocks, its servers are a recorded host under
 many names.
@@ -42,7 +42,7 @@ _BAD = re.compile(
 )
 # Valkey's advice on the machine's settings; the supervisor's question whether Postgres is there, while it starts.
 _EXPECTED = re.compile(r"overcommit|Transparent Huge Pages|TCP backlog|the database system is starting up")
-_TOOK = re.compile(r"openmanager\.local\.schedule: (\w+): ([0-9.]+) s,")
+_TOOK = re.compile(r'"message":"(\w+): ([0-9.]+) s,')
 _NUMBERS = re.compile(r"\d+")
 
 
@@ -203,24 +203,29 @@ def listen(stack: Soaked, latencies: Latencies) -> None:
             latencies.add("age of a verdict at a reader", time.time() - float(str(data["minute"])) - 60)
 
 
-def slope(at_min: Sequence[float], values: Sequence[float], warm_up_min: float) -> float:
-    """MB an hour by least squares, of what was measured from the end of the warm-up on; NaN of fewer than three."""
+def slope(at_min: Sequence[float], values: Sequence[float], since_min: float) -> float:
+    """MB an hour by least squares, of what was measured from a time on; NaN of fewer than three."""
     x, y = np.array(at_min), np.array(values)
-    after = x >= warm_up_min
+    after = x >= since_min
     if after.sum() < 3:
         return float("nan")
     return float(np.polyfit(x[after] / 60, y[after], 1)[0])
 
 
 def memory_table(measured: Sequence[tuple[float, Mapping[str, float]]], warm_up_min: float) -> Iterator[str]:
-    """A line for each part: MB at the start, after the warm-up, at the end, and how fast it grew since."""
-    yield f"  {'resident MB':20}{'start':>10}{f'{warm_up_min:g} min':>10}{'end':>10}{'MB/hour':>12}"
+    """A line for each part: MB at the start, after the warm-up, at half time and at the end, and how fast it grew in
+    the second half: until windows of an hour are full there is more to hold with every minute."""
+    half_min = measured[-1][0] / 2
+    yield (
+        f"  {'resident MB':20}{'start':>10}{f'{warm_up_min:g} min':>10}{f'{half_min:.0f} min':>10}{'end':>10}"
+        f"{'MB/hour in the 2nd half':>26}"
+    )
     for name in measured[0][1]:
         found = [(at, values[name]) for at, values in measured if name in values]
         at_min, values = [at for at, _ in found], [value for _, value in found]
-        warm = next((value for at, value in found if at >= warm_up_min), values[-1])
-        grown = slope(at_min, values, warm_up_min)
-        yield f"  {name:20}{values[0]:10.1f}{warm:10.1f}{values[-1]:10.1f}{grown:12.2f}"
+        warm, half = (next((v for at, v in found if at >= since), values[-1]) for since in (warm_up_min, half_min))
+        grown = slope(at_min, values, half_min)
+        yield f"  {name:20}{values[0]:10.1f}{warm:10.1f}{half:10.1f}{values[-1]:10.1f}{grown:26.2f}"
 
 
 def complaints(folder: Path) -> Counter[str]:
@@ -246,8 +251,10 @@ def _archived(stack: Soaked, latencies: Latencies) -> None:
         latencies.add("age of the newest archived verdict", float(row[0]))
 
 
-def soak(stack: Soaked, servers: int, run_min: float, latencies: Latencies) -> list[tuple[float, dict[str, float]]]:
-    """Keep everybody busy for so long; (minutes since the start, resident MB by part) every minute."""
+def soak(
+    stack: Soaked, folder: Path, servers: int, run_min: float, latencies: Latencies
+) -> list[tuple[float, dict[str, float]]]:
+    """Keep everybody busy for so long; (minutes since the start, resident MB by part) every minute, in a file, too."""
     stop = threading.Event()
     shares = [range(k, servers, PUSHERS) for k in range(PUSHERS)]
     threads = [threading.Thread(target=push, args=[stack, latencies, share, servers, stop]) for share in shares]
@@ -261,6 +268,8 @@ def soak(stack: Soaked, servers: int, run_min: float, latencies: Latencies) -> l
     while (at_min := (time.monotonic() - began) / 60) < run_min:
         if at_min >= len(measured):
             measured.append((at_min, stack.memory()))
+            with (folder / "memory.jsonl").open("a") as file:
+                file.write(json.dumps({"minute": round(at_min, 1), "mb": measured[-1][1]}) + "\n")
             _archived(stack, latencies)
         stack.look()
         time.sleep(0.5)
@@ -289,8 +298,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The exit code: 1 if a part ended, a request failed, or a log has a line that is not expected."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench soak", description=__doc__)
     parser.add_argument("--servers", type=int, default=500, help="(%(default)s)")
-    parser.add_argument("--minutes", type=float, default=60, help="(%(default)g)")
-    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="leave logs and data there")
+    parser.add_argument("--minutes", type=float, default=120, help="(%(default)g)")
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="leave logs, memory.jsonl and data there")
     chosen = parser.parse_args(argv)
     with tempfile.TemporaryDirectory(prefix="soak-") as temporary:
         path = chosen.keep or Path(temporary)
@@ -300,7 +309,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         say(f"Soak: {chosen.servers} servers push every {EVERY_S:g} s for {chosen.minutes:g} minutes")
         try:
             stack.start(agent=False)
-            measured = soak(stack, chosen.servers, chosen.minutes, latencies)
+            measured = soak(stack, path, chosen.servers, chosen.minutes, latencies)
             for line in report(stack, path, measured, latencies):
                 say(line)
             found = complaints(path / "logs")

@@ -51,7 +51,7 @@ def test_a_reader_has_missed_what_it_neither_heard_of_nor_was_told_is_lost() -> 
     assert heard.repeated() == 1
 
 
-def test_memory_grows_by_what_is_measured_after_the_warm_up() -> None:
+def test_memory_grows_by_what_is_measured_from_a_time_on() -> None:
     minutes = [0.0, 5.0, 10.0, 20.0, 30.0]
     assert slope(minutes, [10.0, 40.0, 50.0, 51.0, 52.0], 10) == pytest.approx(6.0)
     assert math.isnan(slope(minutes, [1.0] * 5, 20))
