@@ -11,7 +11,7 @@ import pytest
 from openmanager.errors import StoreUnavailable
 from openmanager.feed.events import Wish
 from openmanager.feed.fleet import Fleet
-from openmanager.feed.hub import Hub
+from openmanager.feed.hub import Hub, _hubs
 from openmanager.settings import settings
 from openmanager.stores import feed
 from openmanager.watch import rounds
@@ -118,6 +118,22 @@ def test_every_event_s_own_id_goes_on_right_after_it() -> None:
             e.data for e in whole[i + 1 :] if e.name != "metrics"
         ]
         assert ("metrics" in names(read(event.id))) == (event.name != "metrics")
+
+
+def test_of_what_rounds_said_little_is_held_and_who_was_away_for_longer_hears_it_all() -> None:
+    """A fleet of 500 servers makes half a megabyte a minute of it, in a process that may follow for months."""
+    push(minutes=70)
+    begun = read()[-1].id
+    ends = minute_ends()
+    for i in range(12):
+        judge(ends + MINUTE_S * i)
+        read()
+    (one,) = [hub for loop, hub in _hubs.items() if not loop.is_closed()]
+    assert len(one._said) == 3
+    minutes = [event.data["minute"] for event in read(begun) if event.name == "prediction"]
+    assert minutes == [ends - MINUTE_S + MINUTE_S * i for i in range(12)]
+    read()
+    assert len(one._said) == 3
 
 
 def test_after_a_time_that_nobody_watched_a_reader_is_told_that_something_is_missing(empty_redis: Upstash) -> None:

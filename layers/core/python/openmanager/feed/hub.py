@@ -29,8 +29,9 @@ HELD = 32
 # A hub that has not looked for so long, as that of a function that was asleep, reads the fleet anew: cheaper than all
 # that came meanwhile.
 _ASLEEP_S = 20.0
-# Of what happened, so many of each stream stay at hand for readers that come back.
-_KEPT = 500
+# What stays at hand for readers that come back; who was away for longer is led to the streams. Of what happened so many
+# events, of what was said so many rounds of each shard: a fleet of 500 makes half a megabyte a minute of that.
+_KEPT, _ROUNDS = 500, 3
 # Snapshots, of as many wishes, are kept until something changes, for many come back at once.
 _WRITTEN = 32
 
@@ -240,7 +241,7 @@ class Hub:
         """Let go of what happened long ago; readers that come back from before are led to the streams."""
         while len(self._happened) > _KEPT:
             self._floor = Cursor(self._happened.popleft().cursor.feed, self._floor.said, self._floor.live)
-        while len(self._said) > _KEPT:
+        while len(self._said) > _ROUNDS * settings().shards:
             self._floor = Cursor(self._floor.feed, self._said.popleft().cursor.said, self._floor.live)
 
     def _tell(self, news: News) -> None:
