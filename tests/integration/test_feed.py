@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 from openmanager.errors import StoreUnavailable
-from openmanager.feed.events import Wish
+from openmanager.feed.cursor import Cursor
+from openmanager.feed.events import Happening, Wish
 from openmanager.feed.fleet import Fleet
 from openmanager.feed.hub import Hub, _hubs
 from openmanager.settings import settings
 from openmanager.stores import feed
+from openmanager.stores.feed import FIRST
 from openmanager.watch import rounds
 
 from functions.ingest.handler import handler as ingest
@@ -134,6 +136,16 @@ def test_of_what_rounds_said_little_is_held_and_who_was_away_for_longer_hears_it
     assert minutes == [ends - MINUTE_S + MINUTE_S * i for i in range(12)]
     read()
     assert len(one._said) == 3
+
+
+def test_of_what_happened_so_much_is_held_however_it_came(stores_env: dict[str, str]) -> None:
+    hub = Hub()
+    hub._happened.extend(
+        Happening(Cursor(f"{i}-0", FIRST, FIRST), "alert", {"transitions": [{}] * 100}) for i in range(1, 20)
+    )
+    hub._happened.append(Happening(Cursor("20-0", FIRST, FIRST), "model", {"models": {}}))
+    hub._forget()
+    assert (len(hub._happened), hub._floor.feed) == (4 + 1, "15-0")
 
 
 def test_after_a_time_that_nobody_watched_a_reader_is_told_that_something_is_missing(empty_redis: Upstash) -> None:

@@ -29,8 +29,8 @@ HELD = 32
 # A hub that has not looked for so long, as that of a function that was asleep, reads the fleet anew: cheaper than all
 # that came meanwhile.
 _ASLEEP_S = 20.0
-# What stays at hand for readers that come back; who was away for longer is led to the streams. Of what happened so many
-# events, of what was said so many rounds of each shard: a fleet of 500 makes half a megabyte a minute of that.
+# What stays at hand for readers that come back; who was away for longer is led to the streams. So many happenings, all
+# those of a round in one event, and so many rounds of each shard: of 500 servers that is half a megabyte a minute.
 _KEPT, _ROUNDS = 500, 3
 # Snapshots, of as many wishes, are kept until something changes, for many come back at once.
 _WRITTEN = 32
@@ -239,7 +239,9 @@ class Hub:
 
     def _forget(self) -> None:
         """Let go of what happened long ago; readers that come back from before are led to the streams."""
-        while len(self._happened) > _KEPT:
+        kept = sum(map(_size, self._happened))
+        while kept > _KEPT:
+            kept -= _size(self._happened[0])
             self._floor = Cursor(self._happened.popleft().cursor.feed, self._floor.said, self._floor.live)
         while len(self._said) > _ROUNDS * settings().shards:
             self._floor = Cursor(self._floor.feed, self._said.popleft().cursor.said, self._floor.live)
@@ -336,6 +338,11 @@ class _Told:
         there, at = happening.cursor, self.at
         self.at = Cursor(at.feed, there.said, at.live) if of_said else Cursor(there.feed, at.said, at.live)
         return Happening(self.at, happening.name, happening.data)
+
+
+def _size(happening: Happening) -> int:
+    """How many things an event of om:feed tells."""
+    return len(happening.data["transitions"]) if happening.name == "alert" else 1
 
 
 def _without_recent(happening: Happening) -> Happening:
