@@ -1,4 +1,4 @@
--- Verdicts packed to a fifth: `verdict` keeps what is asked of many at once, `body` all that was said
+-- Verdicts packed, to a fifth of their rows: `verdict` keeps what is asked of many at once, `body` all that was said
 -- (openmanager.stores.verdicts). Rows of before, without a body, go by their partitions within 30 days.
 
 ALTER TABLE predictions ADD COLUMN body bytea;
