@@ -30,15 +30,18 @@ LANES: Mapping[str, Sequence[tuple[str, float, float]]] = {
         ("tick after it took its minute", 12, 15),
         ("round before it commits", 12, 15),
         ("round after it committed", 12, 15),
-        ("delivery before it settles", 15, 25),
-        ("delivery after it settled", 15, 25),
-        ("archive while it writes to Postgres", 10, 20),
-        ("archive before it deletes from Redis", 10, 20),
-        ("archive after it deleted from Redis", 10, 20),
+        ("delivery before it settles", 25, 30),
+        ("delivery after it settled", 25, 30),
         ("gateway at any moment", 1, 3),
         ("scheduler at any moment", 1, 3),
         ("worker at any moment", 1, 3),
         ("agent at any moment", 1, 3),
+    ),
+    # It runs every five minutes of the stack's.
+    "deaths of the archive": (
+        ("while it writes to Postgres", 52, 56),
+        ("before it deletes from Redis", 52, 56),
+        ("after it deleted from Redis", 52, 56),
     ),
     "clocks of functions": (
         ("scheduler is minutes ahead", 5, 15),
@@ -49,9 +52,9 @@ LANES: Mapping[str, Sequence[tuple[str, float, float]]] = {
         ("worker is minutes behind", 5, 15),
     ),
     "queue": (
-        ("hands on twice", 12, 20),
-        ("hands on in another order", 12, 20),
-        ("is late", 12, 20),
+        ("hands on twice", 22, 28),
+        ("hands on in another order", 22, 28),
+        ("is late", 22, 28),
     ),
     "receivers": (
         ("answers 500", 5, 15),

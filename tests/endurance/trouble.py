@@ -10,6 +10,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any
 
 import psutil
@@ -18,10 +19,12 @@ from tests.endurance.plan import LOSS, Fault
 from tests.endurance.post import Post
 from tests.endurance.senders import Sender
 from tests.endurance.stack import World
+from tests.faults import Asked
 from tests.receivers import Answer, Received
 
 log = logging.getLogger(__name__)
 
+_STATEMENT = b"INSERT INTO "
 # By what a request to Redis, or a statement to Postgres, is known, and whether who sent it dies before or after it.
 _MARKS: dict[str, tuple[bytes, bool]] = {
     "ingest before its push is stored": (b"redis.call('HSET', KEYS[i], unpack", False),
@@ -31,10 +34,10 @@ _MARKS: dict[str, tuple[bytes, bool]] = {
     "round after it committed": (b"HSETNX", True),
     "delivery before it settles": (b"settled = settled + 1", False),
     "delivery after it settled": (b"settled = settled + 1", True),
-    "archive before it deletes from Redis": (b'["HDEL", "om:', False),
-    "archive after it deleted from Redis": (b'["HDEL", "om:', True),
+    "while it writes to Postgres": (_STATEMENT, False),
+    "before it deletes from Redis": (b'["HDEL", "om:', False),
+    "after it deleted from Redis": (b'["HDEL", "om:', True),
 }
-_STATEMENT = b"INSERT INTO "
 _HOUR = 3600.0
 # Notes what is safe, and lets what it is given lose the rest.
 Losing = Callable[[Callable[[], None]], None]
@@ -73,10 +76,16 @@ class Trouble:
         self.injected: Counter[str] = Counter()
         self.stopping = threading.Event()
         self._losing = losing
+        # Those that are set before and after a request to Redis and before a statement to Postgres, of all lanes.
+        self._traps: dict[str, set[Asked]] = {"before": set(), "after": set(), "statement": set()}
+        world.redis.before = partial(self._spring, "before")
+        world.redis.after = partial(self._spring, "after")
+        world.postgres.before = partial(self._spring, "statement")
         self._ways: dict[str, Callable[[Fault], Any]] = {
             "redis": self._redis,
             "postgres": self._postgres,
             "deaths": self._deaths,
+            "deaths of the archive": self._deaths,
             "clocks of functions": self._clocks,
             "queue": self._queue,
             "receivers": self._receivers,
@@ -161,7 +170,7 @@ class Trouble:
     def _trap(self, fault: Fault) -> Iterator[threading.Event]:
         """While this is open the next who makes a certain call dies of it."""
         sprung = threading.Event()
-        mark, after = _MARKS.get(fault.kind, (_STATEMENT, False))
+        mark, after = _MARKS[fault.kind]
         lock = threading.Lock()
 
         def strike(port: int, octets: bytes) -> None:
@@ -171,13 +180,16 @@ class Trouble:
                 if not sprung.is_set() and self._kill_caller(port):
                     sprung.set()
 
-        door: Any = self.world.postgres if mark is _STATEMENT else self.world.redis
-        place = "after" if after else "before"
-        setattr(door, place, strike)
+        traps = self._traps["statement" if mark is _STATEMENT else "after" if after else "before"]
+        traps.add(strike)
         try:
             yield sprung
         finally:
-            setattr(door, place, lambda *_: None)
+            traps.discard(strike)
+
+    def _spring(self, place: str, port: int, octets: bytes) -> None:
+        for trap in list(self._traps[place]):
+            trap(port, octets)
 
     def _kill_caller(self, port: int) -> bool:
         """SIGKILL to the part of ours that speaks from a port."""
