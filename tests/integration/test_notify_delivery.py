@@ -8,7 +8,9 @@ import pytest
 from openmanager import archive, notify
 from openmanager.notify import delivery
 from openmanager.notify.entries import read_entry
+from openmanager.notify.routing import route
 from openmanager.settings import settings
+from openmanager.stores.outbox import put_in_place
 
 from functions.cron.handler import handler as cron
 from functions.tick.handler import handler as tick
@@ -137,6 +139,28 @@ def test_without_targets_in_redis_everything_waits_for_them(redis: Upstash, rece
         assert (report.without_targets, report.waiting, report.failed) == (True, 1, 0)
     redis.command("SET", "om:targets", text)
     assert notify.deliver(NOW_MS).delivered == 1
+
+
+def test_what_could_not_be_routed_goes_to_those_that_want_it_once_targets_are_known(
+    redis: Upstash, receiver: Receiver
+) -> None:
+    for key, text in (route(notice("1"), None) | route(notice("2", server="db-01"), None)).items():
+        redis.command("HSET", "om:outbox", key, text)
+    assert notify.deliver(NOW_MS).without_targets
+    publish(redis, hook(receiver, "a", servers=["web-01"]), hook(receiver, "b", servers=["web-01", "web-02"]))
+    report = notify.deliver(NOW_MS)
+    # Of what nobody wants to hear, nothing stays.
+    assert (report.waiting, report.delivered) == (2, 2)
+    assert dict(receiver.keys) == {"1|a": 1, "1|b": 1}
+    assert outbox(redis) == {}
+
+
+def test_what_was_routed_is_not_routed_again(redis: Upstash) -> None:
+    ((key, text),) = route(notice("1"), None).items()
+    redis.command("HSET", "om:outbox", key, text)
+    for done in (True, False):
+        assert put_in_place([(key, text, {"1|a": "{}"})]) == [done]
+        assert redis.command("HKEYS", "om:outbox") == ["1|a"]
 
 
 def test_of_two_deliverers_at_once_one_delivers(redis: Upstash, receiver: Receiver) -> None:

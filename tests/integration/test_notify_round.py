@@ -67,3 +67,25 @@ def test_what_a_round_finds_is_read_by_people(receiver: Receiver, empty_redis: U
     ]
     assert set(receiver.keys.values()) == {1}
     assert empty_redis.command("HLEN", "om:outbox") == 0
+
+
+def test_what_is_found_while_nobody_knows_the_targets_is_told_once_they_are_known(
+    receiver: Receiver, empty_redis: Upstash
+) -> None:
+    targets = empty_redis.command("GET", "om:targets")
+    empty_redis.command("DEL", "om:targets")
+    for number, cpu in enumerate(CALM + HIGH):
+        minute(number, cpu)
+    assert receiver.received == []
+    assert [key.rpartition("|")[2] for key in empty_redis.command("HKEYS", "om:outbox")] == ["*"]
+    # The archive brings them back.
+    empty_redis.command("SET", "om:targets", targets)
+    for number, cpu in enumerate(CALM, len(CALM + HIGH)):
+        minute(number, cpu)
+    assert titles(receiver, "en", "cpu") == [
+        "[Critical] web-01: CPU utilization 95% (limit 90%)",
+        "[Resolved] web-01: CPU utilization",
+    ]
+    assert titles(receiver, "ko", "cpu") == ["[심각] web-01: CPU 사용률 95% (기준 90%)", "[해소] web-01: CPU 사용률"]
+    assert set(receiver.keys.values()) == {1}
+    assert empty_redis.command("HLEN", "om:outbox") == 0

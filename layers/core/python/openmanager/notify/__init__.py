@@ -8,7 +8,7 @@ from openmanager.notify.delivery import DeliveryReport, deliver
 from openmanager.notify.history import archive_outcomes, republish_targets
 from openmanager.notify.notice import Notice, read_notice
 from openmanager.notify.routing import route
-from openmanager.notify.targets import Target
+from openmanager.notify.targets import Target, published
 
 __all__ = [
     "DeliveryReport",
@@ -16,6 +16,7 @@ __all__ = [
     "Target",
     "archive_outcomes",
     "deliver",
+    "published",
     "read_notice",
     "republish_targets",
     "route",

@@ -17,7 +17,8 @@ from openmanager import tracing
 from openmanager.errors import InvalidInput
 from openmanager.notify.entries import Entry, plan, read_entry, settled, unreadable
 from openmanager.notify.outcome import LIMIT_S, Outcome
-from openmanager.notify.targets import Target, parse
+from openmanager.notify.routing import UNROUTED, route
+from openmanager.notify.targets import Target, published
 from openmanager.stores import outbox, stages
 from openmanager.values import mutable
 
@@ -58,22 +59,26 @@ def deliver(now_ms: int, out_of_time: Callable[[], bool] = lambda: False) -> Del
         return report
     report.waiting = len(taken.entries)
     entries = _readable(taken.entries, now_ms, report)
-    targets = _targets(taken.targets)
+    targets = published(taken.targets)
     if targets is None:
         report.without_targets = True
     else:
-        _deliver(plan(entries, now_ms), targets, run, report)
+        entries = _routed(entries, targets)
+        report.waiting = len(entries) + report.failed
+        _deliver(plan(entries, now_ms), {target.id: target for target in targets}, run, report)
     outbox.release(token)
     return report
 
 
-def _targets(text: str | None) -> dict[str, Target] | None:
-    """The targets by id; None where Redis lost them or they do not read, until the archive publishes them anew."""
-    try:
-        return None if text is None else {target.id: target for target in parse(text)}
-    except InvalidInput as error:
-        log.error("%s", error)
-        return None
+def _routed(entries: list[Entry], targets: Sequence[Target]) -> list[Entry]:
+    """The entries, with those in the place of what was told while nobody knew which targets there are."""
+    unrouted = [entry for entry in entries if entry.target == UNROUTED]
+    if not unrouted:
+        return entries
+    places = [(entry.key, entry.text, route(entry.notice, targets)) for entry in unrouted]
+    put = [fields for (*_, fields), done in zip(places, outbox.put_in_place(places), strict=True) if done]
+    routed = [read_entry(key, text) for fields in put for key, text in fields.items()]
+    return [entry for entry in entries if entry.target != UNROUTED] + routed
 
 
 class _Run:

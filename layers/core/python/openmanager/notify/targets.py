@@ -1,6 +1,7 @@
 """Whom to tell, through which channel, and of what: validated data. Pure."""
 
 import json
+import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
@@ -25,6 +26,8 @@ _ADDRESS = r"[^\s@<>,;:\"()\[\]\\]{1,64}@[A-Za-z0-9.-]{1,253}"
 _MOST_ADDRESSES = 50
 _ANY_URL = r"https?://[!-~]{1,2040}"
 MASK = "…"
+
+log = logging.getLogger(__name__)
 
 
 @frozen
@@ -184,6 +187,16 @@ def parse(text: str | None) -> list[Target]:
     if not isinstance(items, list) or len(items) > MAX_TARGETS:
         raise InvalidInput("targets", f"must be a list of at most {MAX_TARGETS}")
     return [read_stored(item, f"targets[{i}].") for i, item in enumerate(items)]
+
+
+def published(text: str | None) -> list[Target] | None:
+    """The targets as rounds and deliveries find them; None where Redis lost them or they do not read, which is logged,
+    until the archive publishes them anew."""
+    try:
+        return None if text is None else parse(text)
+    except InvalidInput as error:
+        log.error("%s", error)
+        return None
 
 
 def read_stored(item: Any, path: str = "") -> Target:

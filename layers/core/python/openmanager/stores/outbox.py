@@ -7,10 +7,10 @@ om:targets          JSON list of targets; Postgres holds the truth
 om:lease:notify     who delivers now
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from openmanager.stores.redis import connect, pairs
+from openmanager.stores.redis import Command, connect, pairs
 from openmanager.values import frozen
 
 OUTBOX = "om:outbox"
@@ -46,6 +46,13 @@ _RETRY = """
 if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then return 0 end
 redis.call('HDEL', KEYS[1], ARGV[1])
 redis.call('HSET', KEYS[2], ARGV[1], ARGV[3])
+return 1
+"""
+# KEYS: outbox. ARGV: key, entry as read, then the keys and entries that come in its place.
+_ROUTE = """
+if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then return 0 end
+redis.call('HDEL', KEYS[1], ARGV[1])
+for i = 3, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
 return 1
 """
 _RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
@@ -89,6 +96,15 @@ def settle(settlements: Sequence[Settlement]) -> int:
     args = [part for s in settlements for part in (s.key, s.read, s.move, s.new, s.outcome)]
     settled: int = connect().call("EVAL", _SETTLE, 3, OUTBOX, FAILED, OUTCOMES, *args, repeatable=True)
     return settled
+
+
+def put_in_place(entries: Sequence[tuple[str, str, Mapping[str, str]]]) -> list[bool]:
+    """Of each (key, entry as read, entries by key) put the latter in its place; False where it changed meanwhile."""
+    commands: list[Command] = []
+    for key, read, fields in entries:
+        commands.append(("EVAL", _ROUTE, 1, OUTBOX, key, read, *(part for item in fields.items() for part in item)))
+    answers = connect().run(*commands)
+    return [answer == 1 for answer in answers]
 
 
 def waiting_and_failed() -> tuple[dict[str, str], dict[str, str]]:

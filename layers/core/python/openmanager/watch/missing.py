@@ -17,7 +17,7 @@ from openmanager.stores.latest import read_book
 from openmanager.telemetry.samples import MINUTE_MS
 from openmanager.watch.alerting import Desk
 from openmanager.watch.config import read_config
-from openmanager.watch.outcome import Outcome, targets
+from openmanager.watch.outcome import Outcome
 
 # Alerts about ourselves are the first shard's.
 _FIRST = 0
@@ -46,7 +46,7 @@ def _raise(now_ms: int) -> bool:
     happened = desk.wait(now_ms // MINUTE_MS, waited_s / 60)
     if not happened:
         return False
-    writes = Outcome(desk, targets(before.targets)).beside_a_round(happened)
+    writes = Outcome(desk, notify.published(before.targets)).beside_a_round(happened)
     raised = hot.commit_round(_FIRST, before.number, writes)
     if raised:
         log.error("no round was committed for %d s", waited_s)

@@ -1,7 +1,6 @@
 """What a round has to write: verdicts, values, alerts and notices, gathered minute by minute. Pure."""
 
 import json
-import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
@@ -11,8 +10,6 @@ from openmanager import notify
 from openmanager.alerts.machine import Alert, Transition
 from openmanager.alerts.rules import Rule
 from openmanager.catalog import FORECAST_METRICS
-from openmanager.errors import InvalidInput
-from openmanager.notify.targets import parse
 from openmanager.stores.hot import Writes
 from openmanager.watch.alerting import Desk, TraceOf
 from openmanager.watch.brief import brief, outlook, recent
@@ -23,13 +20,11 @@ from openmanager.watch.state import States
 # Forecast paths are archived once in so many minutes, for their errors to be known; all are shown live.
 PATHS_EVERY_MIN = 30
 
-log = logging.getLogger(__name__)
-
 
 class Outcome:
     """The outcome of some minutes of one shard, until it is committed."""
 
-    def __init__(self, desk: Desk, targets: Sequence[notify.Target]) -> None:
+    def __init__(self, desk: Desk, targets: Sequence[notify.Target] | None) -> None:
         self.desk = desk
         self._targets = targets
         self._rules: Mapping[str, Rule] = {rule.id: rule for rule in desk.config.rules}
@@ -129,15 +124,6 @@ class Outcome:
         if self.transitions:
             writes.events.append(("alert", {"transitions": [recorded(t) for t, _ in self.transitions]}))
         self.transitions = []
-
-
-def targets(text: str | None) -> list[notify.Target]:
-    """The targets as published; none, and a line in the log, where they do not read."""
-    try:
-        return parse(text)
-    except InvalidInput as error:
-        log.error("%s", error)
-        return []
 
 
 def recorded(transition: Transition) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from dataclasses import field
 import numpy as np
 from numpy.typing import NDArray
 
-from openmanager import meter, tracing
+from openmanager import meter, notify, tracing
 from openmanager.alerts.machine import Alert
 from openmanager.catalog import STATUSES
 from openmanager.errors import DamagedFrame
@@ -30,7 +30,7 @@ from openmanager.watch import coarse
 from openmanager.watch.alerting import Desk
 from openmanager.watch.config import read_config
 from openmanager.watch.judge import Verdict, values
-from openmanager.watch.outcome import Outcome, targets
+from openmanager.watch.outcome import Outcome
 from openmanager.watch.poison import anew, judge_apart
 from openmanager.watch.rebuild import PAST, adopt, catch_up, split
 from openmanager.watch.state import States, new_states, pack, unpack
@@ -168,7 +168,7 @@ def run_shard(
         desk = Desk(read_config(before.config, shard), before.books, newest - TOLD_MIN)
         if shard == 0:
             desk.hear(newest, stages.by_stage(before.ages))
-        outcome = Outcome(desk, targets(before.targets))
+        outcome = Outcome(desk, notify.published(before.targets))
         grids = coarse.Grids(before.coarse if coarse.closes(newest) else None, lambda: hot.read_coarse(shard))
         verdicts, traces = _Ages(known, clock_ms), before.traces
         _Round(
