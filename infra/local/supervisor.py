@@ -42,6 +42,9 @@ PACE = {
     "OPENMANAGER_STREAM_WINDOW_S": "300",
     "OPENMANAGER_STREAM_POLL_S": "1",
 }
+# For glibc: one heap for all threads, and what is large goes back to the system as it is freed. Else every job's thread
+# leaves a heap as large as its largest run.
+ALLOCATOR = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": "131072"}
 
 
 class Stopped(BaseException):
@@ -244,8 +247,8 @@ def first_free(host: str, port: int) -> socket.socket:
 
 
 def base_environment() -> dict[str, str]:
-    """The caller's environment, made safe for children that talk to this machine."""
-    env = {k: v for k, v in os.environ.items() if not k.startswith("PG")}
+    """The caller's environment, made safe for children that talk to this machine and run for months."""
+    env = {**ALLOCATOR, **{k: v for k, v in os.environ.items() if not k.startswith("PG")}}
     paths = [str(CHECKOUT), str(CHECKOUT / "layers" / "core" / "python"), env.get("PYTHONPATH", "")]
     env["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
     for name in ("NO_PROXY", "no_proxy"):
