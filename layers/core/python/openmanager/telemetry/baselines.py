@@ -236,7 +236,7 @@ def read_baseline(text: str) -> Baseline:
         attributes = json.loads(body.rest())
         if not isinstance(attributes, dict):
             raise ValueError("its attributes are no object")
-        columns = {name: i for i, name in enumerate(series)}
+        series, columns = _alike(series)
         if len(columns) != k:
             raise ValueError("a name stands twice")
     except (ValueError, RecursionError, zlib.error) as error:
@@ -249,12 +249,24 @@ def read_baseline(text: str) -> Baseline:
         values,
         attributes,
         text,
-        tuple(10.0**d for d in decimals),
+        _powers(decimals),
         widths,
         units,
         tuple(values.tolist()),
         columns,
     )
+
+
+# Servers of one fleet have the same series, and thousands of baselines are at hand: names were half of what each held.
+@lru_cache(maxsize=1024)
+def _alike(series: tuple[str, ...]) -> tuple[tuple[str, ...], Mapping[str, int]]:
+    """The series as others have them, too, and where each stands."""
+    return series, {name: i for i, name in enumerate(series)}
+
+
+@lru_cache(maxsize=1024)
+def _powers(decimals: tuple[int, ...]) -> tuple[float, ...]:
+    return tuple(10.0**d for d in decimals)
 
 
 def inflate(data: bytes, limit: int) -> bytes:
