@@ -2,7 +2,7 @@
 
 import os
 from collections import OrderedDict, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import field
 
 import numpy as np
@@ -81,12 +81,17 @@ def store_pushes(
     watched, asked, waiting = answer
     cadence.remember(asked)
     awaited.remember(waiting)
-    # Only now is the baseline known to be stored, and later frames may lean on it.
-    for where, baseline in written.fresh:
-        _baselines[where] = baseline
-    while len(_baselines) > _BASELINES_KEPT:
-        _baselines.popitem(last=False)
+    # Only now are baselines known to be stored, and later frames may lean on them.
+    _remember(written.fresh, now_ms)
     return bool(watched == 1)
+
+
+def _remember(fresh: Iterable[tuple[tuple[str, int], frames.Baseline]], now_ms: int) -> None:
+    _baselines.update(fresh)
+    # Rows from before the segment before this one are backlog, and that one's baselines learn from those before them.
+    oldest = segment_of(now_ms - 2 * SEGMENT_MS)
+    while _baselines and (next(iter(_baselines))[1] < oldest or len(_baselines) > _BASELINES_KEPT):
+        _baselines.popitem(last=False)
 
 
 @mutable
