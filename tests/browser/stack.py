@@ -44,8 +44,9 @@ class FleetStack(LiveStack):
 
     def take_care(self) -> None:
         """What people do with alerts: one is taken care of, one is silenced, and a window of maintenance is open."""
-        told = [a for a in json.loads(self.ask("/api/alerts")[1])["alerts"] if a["fired"] and not a["suppressed"]]
-        taken, quiet = told[-1], told[-2]
+        # Of those that do not end by themselves, nor become worse, which would take them out of anybody's care.
+        self.wait_for(lambda: len(self._silent()) > 2)
+        quiet, taken = self._silent()[-2:]
         self.must(f"/api/alerts/{taken['server']}/{taken['rule']}/acknowledge", "POST", {"note": "disk is on its way"})
         self.must(
             "/api/silences",
@@ -55,6 +56,10 @@ class FleetStack(LiveStack):
         week = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
         window = {"days": week, "at": "00:00", "minutes": 1440, "servers": MAINTAINED, "reason": "new kernels"}
         self.must("/api/maintenance/kernels", "PUT", window)
+
+    def _silent(self) -> list[dict[str, Any]]:
+        told = json.loads(self.ask("/api/alerts")[1])["alerts"]
+        return [a for a in told if a["rule"] == "offline" and a["fired"] and not a["suppressed"]]
 
     def must(self, path: str, method: str, body: dict[str, Any]) -> dict[str, Any]:
         """Ask, and take nothing but success for an answer."""
