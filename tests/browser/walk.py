@@ -53,6 +53,14 @@ _CUT = """() => {
   return [...new Set(found)];
 }"""
 
+# Axe passes over a small target that happens to have no neighbour, as other figures would give it one.
+_SMALL = """() => [...document.querySelectorAll("a[href], button, summary, input, select, textarea, [role=tab]")]
+  .map((el) => [el, el.getBoundingClientRect()])
+  .filter(([el, box]) => box.width && Math.min(box.width, box.height) < 23.9)
+  .filter(([el]) => el.checkVisibility({visibilityProperty: true}))
+  .map(([el, box]) => `${el.parentElement.className} > ${el.tagName} "${el.textContent.trim().slice(0, 50)}" is ${
+    Math.round(box.width)} by ${Math.round(box.height)} px`)"""
+
 _SETTLED = """document.querySelector("#main h1, .login form, .first")
   && !document.querySelector("#main [aria-busy=true]")"""
 _AT_RISK = "[...document.querySelectorAll('a.risk')].map((a) => a.hash.split('/')[2]).find((id) => id)"
@@ -144,4 +152,10 @@ def _visible_nav(page: Watched, nav: str, place: str) -> None:
 def cut(page: Watched) -> list[str]:
     """Texts that are cut off, and the page if it is wider than the screen."""
     found: list[str] = page.run(_CUT)
+    return found
+
+
+def small(page: Watched) -> list[str]:
+    """What is to be hit and has less than 24 by 24 px (WCAG 2.2, 2.5.8), whatever is near it."""
+    found: list[str] = page.run(_SMALL)
     return found
