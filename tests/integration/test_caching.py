@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 import pytest
+from openmanager.settings import settings
 from openmanager.watch.rounds import tick
 
 from functions.ingest.handler import handler as ingest
@@ -75,6 +76,7 @@ def test_every_answer_says_how_long_it_keeps_and_is_not_sent_twice(
     fleet: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPENMANAGER_STREAM_WINDOW_S", "0")
+    settings.cache_clear()
     wrong: list[tuple[object, ...]] = []
     for handler, path in doors():
         query = "servers=web-01" if path == "/api/outlooks" else ""

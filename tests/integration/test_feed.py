@@ -178,6 +178,25 @@ def test_a_push_is_one_command_watched_or_not_and_says_how_soon_to_come_back(emp
         assert reply.json()["next_push_s"] == pace
 
 
+def test_nobody_watches_once_the_last_reader_has_gone(empty_redis: Upstash, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENMANAGER_STREAM_POLL_S", "0.05")
+    settings.cache_clear()
+
+    async def come_and_go() -> None:
+        hub = Hub()
+        reader = await hub.join(Wish.read(None, None, frozenset()), None, {})
+        following = hub._task
+        assert following is not None
+        # It sleeps until its next look.
+        await asyncio.sleep(0)
+        hub.leave(reader)
+        empty_redis.command("DEL", feed.WATCHED)
+        await following
+
+    asyncio.run(come_and_go())
+    assert empty_redis.command("EXISTS", feed.WATCHED) == 0
+
+
 def test_a_round_costs_the_same_watched_or_not(empty_redis: Upstash) -> None:
     # The same minute for both, for what is due now and then costs more.
     ends = minute_ends()

@@ -145,10 +145,13 @@ class Hub:
         """Look again and again as long as anybody reads."""
         try:
             due = time.monotonic()
-            while self.readers:
+            while True:
                 # Never catching up on looks that were missed: one look finds all that came.
                 due = max(due + settings().stream_poll_s, time.monotonic())
                 await asyncio.sleep(due - time.monotonic())
+                # A look of nobody would have senders and rounds believe that somebody watches.
+                if not self.readers:
+                    return
                 async with self._lock:
                     await self._refresh()
         except (StoreUnavailable, CommandFailed) as error:
