@@ -87,11 +87,11 @@ class LiveStack:
             return 0, str(error)
 
     def children(self) -> dict[str, psutil.Process]:
-        marks = {path.stem: json.loads(path.read_text()) for path in (self.data / "run").glob("*.pid")}
         found: dict[str, psutil.Process] = {}
-        for name, mark in marks.items():
-            with contextlib.suppress(psutil.NoSuchProcess):
-                found[name] = psutil.Process(mark["pid"])
+        for path in (self.data / "run").glob("*.pid"):
+            # One that ends takes its mark along.
+            with contextlib.suppress(psutil.NoSuchProcess, FileNotFoundError):
+                found[path.stem] = psutil.Process(json.loads(path.read_text())["pid"])
         return found
 
     def kill(self) -> None:

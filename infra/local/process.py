@@ -115,7 +115,10 @@ class Child:
         with contextlib.suppress(BrokenPipeError), self._process.stdin as pipe:
             pipe.write(stdin)
         mark = {"pid": self._process.pid, "created": psutil.Process(self._process.pid).create_time()}
-        self.pid_file.write_text(json.dumps(mark))
+        # Whole or not at all, or a parent that died here would leave a process that nobody finds.
+        partial = self.pid_file.with_suffix(".partial")
+        partial.write_text(json.dumps(mark))
+        partial.replace(self.pid_file)
 
     def wait_ready(self, probe: Callable[[], bool], timeout_s: float) -> None:
         """Return once `probe` says yes; raise StartFailed if the process ends or time runs out."""

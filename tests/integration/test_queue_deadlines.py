@@ -146,7 +146,7 @@ def slow(stores_env: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterato
     """A door before Redis that can be made slower than the stores' time limit."""
     with door(stores_env["UPSTASH_REDIS_REST_URL"]) as server:
         monkeypatch.setenv("UPSTASH_REDIS_REST_URL", server.url)
-        monkeypatch.setenv("OPENMANAGER_STORE_TIMEOUT_S", "0.3")
+        monkeypatch.setenv("OPENMANAGER_STORE_TIMEOUT_S", "2")
         settings.cache_clear()
         reset()
         yield server
@@ -168,7 +168,7 @@ def test_a_store_that_grows_slow_in_the_middle_of_a_round_delays_its_verdicts(
     push(0)
     rounds.tick(due_ms(0))
     push(1)
-    monkeypatch.setenv("OPENMANAGER_STORE_TIMEOUT_S", "0.3")
+    monkeypatch.setenv("OPENMANAGER_STORE_TIMEOUT_S", "2")
     settings.cache_clear()
     reset()
     with monkeypatch.context() as patch:

@@ -106,7 +106,8 @@ def refill(now_ms: int) -> int:
             store_pushes([row.push], now_ms, row.arrived_ms)
             intake.remove(row)
         return intake.count()
-    except StoreUnavailable:
+    except StoreUnavailable as error:
+        log.warning("what Postgres took waits there: %s", error)
         return 1
 
 
