@@ -52,9 +52,12 @@ TABLES = """
 """
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(autouse=True)
 def _nothing_is_written_down() -> None:
-    """Tests count commands, and one that writes down what was used would come at any moment."""
+    """Tests count commands, and one that writes down what was used would come at any moment.
+
+    For each test anew: one that writes it down by itself sets when it is due next.
+    """
     metering._write_next = float("inf")
 
 
