@@ -160,7 +160,7 @@ sample() {
 # Let the oldest go once the file is too long: down to three quarters, so that this is not done every time.
 bound_spool() {
     size=$(wc -c <"$spool")
-    [ "$size" -le "$SPOOL_BYTES" ] && return
+    [ "${size:-0}" -le "$SPOOL_BYTES" ] && return
     before=$(wc -l <"$spool")
     # The first line of what is left may be cut.
     tail -c "$((SPOOL_BYTES * 3 / 4))" "$spool" | sed 1d >"$spool.new" && mv "$spool.new" "$spool"
@@ -232,9 +232,8 @@ push() {
         >"$work/status" 2>"$work/error" &
     child=$!
     # Told to end in mid-push, it is given up: whether it arrived is not known, and sending it twice does no harm.
-    [ "$stopping" = 1 ] && [ "$1" = "$TIMEOUT_S" ] && kill "$child" 2>/dev/null
-    wait "$child" || wait "$child" || :
-    child=
+    [ "$stopping" = 1 ] && [ "$1" = "$TIMEOUT_S" ] && end_child
+    await_child
     status=$(cat "$work/status")
     retry_s=0
     case $status in
@@ -316,14 +315,27 @@ nap() {
     sleep "$1" &
     child=$!
     # What arrived before there was a child to kill:
-    [ "$stopping" = 1 ] && kill "$child"
-    wait "$child" || :
+    [ "$stopping" = 1 ] && end_child
+    await_child
+}
+
+# By a signal that cannot be caught: a child that is still the shell's copy, not yet curl or sleep, would run our traps.
+end_child() {
+    [ -n "$child" ] && kill -KILL "$child" 2>/dev/null
+}
+
+# Twice, since a signal with a trap ends the first. What shells write about a child that was killed is no news.
+await_child() {
+    { wait "$child" || wait "$child" || :; } 2>/dev/null
     child=
 }
 
+# The folder is this process's own: a copy of the shell that a signal to the whole group met leaves it alone.
 # shellcheck disable=SC2317  # the trap calls it
 clean_up() {
-    [ -n "$child" ] && kill "$child" 2>/dev/null
+    read -r self _ </proc/self/stat
+    [ "$self" = "$$" ] || return
+    end_child
     rm -rf "$work"
 }
 
@@ -395,7 +407,7 @@ done
 state='' dropped=0 failures=0 next_push_s=0 not_before=0 retry_s=0 stopping=0 child='' batch=$BATCH_SAMPLES
 work=$(mktemp -d "${TMPDIR:-/tmp}/openmanager-agent.XXXXXX") || mistake 'cannot make a folder in TMPDIR or /tmp'
 trap clean_up EXIT
-trap 'stopping=1; [ -n "$child" ] && kill "$child" 2>/dev/null' TERM INT HUP
+trap 'stopping=1; end_child' TERM INT HUP
 spool=$work/spool
 if [ -n "$folder" ]; then
     spool=$folder/$server.jsonl
@@ -428,6 +440,8 @@ while [ "$stopping" = 0 ]; do
     [ "$due" -ge "$now" ] || due=$now
     [ "$stopping" = 1 ] || nap "$((due - now))"
 done
-# A last word to a server that listens; what it does not take stays in the spool.
+# A last word to a server that listens; what it does not take stays in the spool. It takes a second at most, so
+# nothing cuts it short: half a body would be refused, and what is refused is dropped.
+trap '' TERM INT HUP
 [ "$failures" = 0 ] && [ -s "$spool" ] && push 1
 exit 0
