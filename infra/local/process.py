@@ -4,6 +4,7 @@ import contextlib
 import ctypes
 import json
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -31,7 +32,15 @@ def say(text: str = "") -> None:
 
 
 def free_port() -> int:
-    """A TCP port of the loopback interface that nobody listens on at this moment."""
+    """A TCP port of the loopback interface that nobody uses at this moment.
+
+    It lies below those that systems give to outgoing connections (32768 and up on Linux, 49152 and up elsewhere): one
+    of these could be gone before whoever asked listens on it. Where all of ours are taken, it is one of them anyhow.
+    """
+    for _ in range(64):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", 20_000 + secrets.randbelow(12_000)))
+            return int(probe.getsockname()[1])
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

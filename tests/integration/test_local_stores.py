@@ -13,7 +13,7 @@ import pytest
 
 from infra.local import postgres as postgres_module
 from infra.local.postgres import Postgres
-from infra.local.process import Child, free_port
+from infra.local.process import Child, free_port, listen
 from infra.local.stack import Stack
 
 
@@ -25,6 +25,17 @@ def server(tmp_path: Path) -> Iterator[Postgres]:
     postgres = Postgres(folder, "password", free_port(), durable=False)
     yield postgres
     postgres.stop()
+
+
+def test_a_free_port_is_below_those_of_outgoing_connections_and_not_one_that_is_taken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ports = [free_port() for _ in range(50)]
+    assert all(20_000 <= port < 32_000 for port in ports)
+    with listen("127.0.0.1", ports[0]) as taken:
+        offers = iter([ports[0], ports[0], ports[1]])
+        monkeypatch.setattr("infra.local.process.secrets.randbelow", lambda _: next(offers) - 20_000)
+        assert free_port() == ports[1] != taken.getsockname()[1]
 
 
 def write(url: str, value: int) -> None:

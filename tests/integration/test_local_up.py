@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 import pytest
 
-from infra.local.process import listen
+from infra.local.process import free_port, listen
 from tests.live import PATIENCE_S, LiveStack
 
 PARTS = ["postgres", "valkey", "front", "gateway", "schedule"]
@@ -44,7 +44,7 @@ async def app(scope, receive, send):
             if path == "/kept":
                 await redis.incr("kept")
             said = str(await redis.get("kept"))
-        with psycopg.connect(os.environ["DATABASE_URL"], connect_timeout=2) as connection:
+        with psycopg.connect(os.environ["DATABASE_URL"], connect_timeout=8) as connection:
             connection.execute("select 1 from schema_migrations")
         status = 200
     except Exception as error:
@@ -128,9 +128,7 @@ def test_a_part_that_was_killed_comes_back_with_its_data(stack: Stack, part: str
 
 
 def test_nothing_outlives_a_killed_run_and_the_next_one_has_its_data(tmp_path: Path) -> None:
-    stack = Stack(tmp_path, 0)
-    with listen("127.0.0.1", 0) as free:
-        stack.env["PORT"] = str(free.getsockname()[1])
+    stack = Stack(tmp_path, free_port())
     stack.start()
     assert stack.process is not None
     assert stack.ask("/kept", "POST") == (200, "1")
