@@ -154,7 +154,7 @@ def test_whatever_goes_wrong_the_rules_answer(
     endpoint: Receiver, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, kind: str
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    monkeypatch.setattr(model, "LIMIT_S", 0.5 if kind == "slow" else 10.0)
+    monkeypatch.setattr(model, "LIMIT_S", 2.0 if kind == "slow" else 10.0)
     endpoint.answers = scripted(NONSENSE[kind])
     rules = asking.said(asking.ask("How is db-01?"))
     asked = asking.ask("How is db-01?", model=True)
