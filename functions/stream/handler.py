@@ -4,6 +4,7 @@ from typing import Any
 
 from openmanager.stores import tickets
 from openmanager.web import Viewer, create_app, feed, lambda_handler, sse
+from openmanager.web.caching import NEVER
 
 app = create_app("stream")
 
@@ -17,7 +18,8 @@ def issue_ticket(who: Viewer) -> dict[str, Any]:
 app.include_router(feed.router)
 
 
-@app.get("/api/stream/snapshot")
+# It carries the time, by which a reader sets its clock.
+@app.get("/api/stream/snapshot", dependencies=[NEVER])
 async def snapshot(_: Viewer, asked: feed.Asked) -> dict[str, Any]:
     """The fleet as the stream's first event tells it; `id` is where the stream goes on from it."""
     return await sse.snapshot(asked)
