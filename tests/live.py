@@ -52,13 +52,13 @@ class LiveStack:
             )
         self.wait_for(lambda: "stop      Ctrl-C" in self.said.read_text())
 
-    def wait_for(self, condition: Callable[[], object], patience_s: float = PATIENCE_S) -> None:
+    def wait_for(self, condition: Callable[[], object], patience_s: float = PATIENCE_S, every_s: float = 0.05) -> None:
         give_up = time.monotonic() + patience_s
         while not condition():
             ended = self.process is None or self.process.poll() is not None
             if ended or time.monotonic() > give_up:
                 pytest.fail(f"waited in vain; it said:\n{self.said.read_text()}")
-            time.sleep(0.05)
+            time.sleep(every_s)
 
     @property
     def credentials(self) -> dict[str, str]:

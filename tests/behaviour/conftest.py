@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,6 +56,20 @@ def pushed(server: str, role: str, cpu: float) -> dict[str, Any]:
     return {"server": server, "role": role, "samples": samples}
 
 
+def within_a_minute(push_and_judge: Callable[[], None]) -> None:
+    """Push until now and have the minute before this one judged, again if another minute has begun meanwhile.
+
+    For then the one that was judged may be that of the push, of which nobody had sent anything; and no later round
+    judges it again. So each further attempt has a minute to itself.
+    """
+    while True:
+        minute = int(time.time()) // 60
+        push_and_judge()
+        if int(time.time()) // 60 == minute:
+            return
+        time.sleep(60 - time.time() % 60)
+
+
 @pytest.fixture(scope="package")
 def stores(upstash: Upstash, postgres_url: str) -> Mapping[str, str]:
     return {
@@ -93,16 +107,14 @@ def world(target: Target, upstash: Upstash, postgres_url: str) -> World:
     made = asking.ask("POST", "/api/keys", API_KEY, {"name": "web", "role": "agent", "servers": ["web-*", "db-*"]})
     bearers["agent"] = made.json()["key"]
     found = World(target, API_KEY, **bearers)
-    while True:
-        minute = int(time.time()) // 60
+
+    def push_and_judge() -> None:
         servers = {"servers": [pushed("web-01", "web", 99.0), pushed("db-01", "database", 20.0)]}
         assert found.ask("POST", "/api/ingest", found.agent, servers).json()["accepted"] == 2 * 3 * MINUTES
         target.tick()
-        # The minute before this one was judged. If another has begun meanwhile, the one judged may be this one, of
-        # which nobody had sent anything; and no later round judges it again. So the next has a minute to itself.
-        if int(time.time()) // 60 == minute:
-            return found
-        time.sleep(60 - time.time() % 60)
+
+    within_a_minute(push_and_judge)
+    return found
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from openmanager.cli.exits import DONE, FAILED, INTERRUPTED, NOT_ALLOWED, PARTLY
 
 from infra.local.process import free_port
 from infra.local.stack import Upstash
-from tests.behaviour.conftest import pushed
+from tests.behaviour.conftest import pushed, within_a_minute
 from tests.behaviour.target import local_gateway
 from tests.conftest import API_KEY, truncate
 from tests.feed import Event, check
@@ -80,14 +79,12 @@ def here(upstash: Upstash, postgres_url: str, tmp_path_factory: pytest.TempPathF
             return answer.json()
 
         ask("PUT", "/api/rules/cpu", {"for_min": 0})
-        while True:
-            minute = int(time.time()) // 60
+
+        def push_and_judge() -> None:
             ask("POST", "/api/ingest", {"servers": [pushed("web-01", "web", 99.0), pushed("db-01", "database", 20.0)]})
             gateway.tick()
-            # As in the behaviour suite: the minute that was judged must be one that was pushed.
-            if int(time.time()) // 60 == minute:
-                break
-            time.sleep(60 - time.time() % 60)
+
+        within_a_minute(push_and_judge)
         yield Installation(url, folder)
 
 

@@ -32,10 +32,12 @@ def test_a_free_port_is_below_those_of_outgoing_connections_and_not_one_that_is_
 ) -> None:
     ports = [free_port() for _ in range(50)]
     assert all(20_000 <= port < 32_000 for port in ports)
-    with listen("127.0.0.1", ports[0]) as taken:
-        offers = iter([ports[0], ports[0], ports[1]])
+    taken = ports[0]
+    with listen("127.0.0.1", taken):
+        free = free_port()
+        offers = iter([taken, taken, free])
         monkeypatch.setattr("infra.local.process.secrets.randbelow", lambda _: next(offers) - 20_000)
-        assert free_port() == ports[1] != taken.getsockname()[1]
+        assert free_port() == free != taken
 
 
 def write(url: str, value: int) -> None:
